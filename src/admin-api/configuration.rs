@@ -1,0 +1,53 @@
+//! The file that a broker starts with (JSON). Nothing in it changes when the cluster is scaled, so that scaling restarts
+//! no broker.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// A broker's configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Configuration {
+    /// The MessageQueue's name, for people to read.
+    pub cluster: String,
+    /// Where the node keeps its data.
+    pub data_directory: PathBuf,
+    /// Link address of the node with an ordinal, `{ordinal}` in its place: `orders-{ordinal}.orders-nodes.shop.svc:7400`.
+    pub peer_address: String,
+    /// Where the node listens for links of other nodes, `0.0.0.0:7400`; `{ordinal}` is replaced here too.
+    pub link_listen: String,
+    /// Where it listens for the admin API, `0.0.0.0:7500`.
+    pub admin_listen: String,
+    /// File with the token that admin calls and links must show; both sides trim white space.
+    pub token_file: PathBuf,
+    /// Where it listens for clients.
+    pub listeners: Vec<Listener>,
+    /// The user that a client is who names none (`authentication.anonymous`); none by default.
+    #[serde(default)]
+    pub anonymous_user: Option<String>,
+    /// Most bytes of memory that messages may take before publishers wait; a share of what the machine
+    /// or its container has, where none is given.
+    #[serde(default)]
+    pub memory_high_water_bytes: Option<u64>,
+}
+
+/// One port for clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Address and port: `0.0.0.0:5672`.
+    pub address: String,
+}
+
+/// A protocol of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// AMQP 0-9-1.
+    Amqp,
+}

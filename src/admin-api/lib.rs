@@ -1,0 +1,33 @@
+//! What the operator, `dev` and `ctl` say to a broker, and what it answers.
+//!
+//! ```text
+//!   operator, dev, ctl --Client--> HTTP --> management --AdminPort--> server, broker
+//!            \------------Configuration (a file) --------------------^
+//! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `configuration.rs` | the file that a broker starts with |
+//! | `status.rs` | what a node and its cluster say of themselves |
+//! | `formation.rs` | how a cluster is formed, once |
+//! | `topic.rs` | a topic as it is declared, and as it is |
+//! | `error.rs` | why a call was refused |
+//! | `port.rs` | [`AdminPort`]: what `management` serves |
+//!
+//! All types are the JSON of `/admin/v1/…`; fields are only ever added, and a reader passes over fields unknown to it.
+
+mod configuration;
+mod error;
+mod formation;
+mod port;
+mod status;
+mod topic;
+
+pub use configuration::{Configuration, Listener, Protocol};
+pub use error::{AdminError, Reason};
+pub use formation::{Formation, Member, NewUser};
+pub use port::AdminPort;
+pub use status::{ClusterStatus, NodeStatus, NodeView, Phase, Safety, ShardView};
+pub use topic::{
+    Adoption, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicOwner, TopicRemoval, TopicView,
+};

@@ -1,0 +1,39 @@
+//! What `management` serves by HTTP, and a node answers.
+
+use std::future::Future;
+
+use crate::{AdminError, ClusterStatus, Formation, NewUser, NodeStatus, Safety, TopicDeclaration, TopicRemoval, TopicView};
+
+/// A node, as the admin API sees it. Cheap to clone. Every call is bounded in time.
+pub trait AdminPort: Clone + Send + Sync + 'static {
+    /// What this node says of itself. Never refused.
+    fn node(&self) -> NodeStatus;
+
+    /// Whether it serves clients (`GET /readyz`).
+    fn ready(&self) -> bool;
+
+    /// What its cluster looks like from here.
+    fn cluster(&self) -> impl Future<Output = Result<ClusterStatus, AdminError>> + Send;
+
+    /// Forms the cluster.
+    fn form(&self, formation: Formation) -> impl Future<Output = Result<(), AdminError>> + Send;
+
+    /// Whether this node may stop now.
+    fn safe_to_stop(&self) -> impl Future<Output = Result<Safety, AdminError>> + Send;
+
+    /// Gives all that this node leads to others, and leads nothing more until it is started again; returns when done, or
+    /// after 20 seconds.
+    fn hand_over(&self) -> impl Future<Output = Result<(), AdminError>> + Send;
+
+    /// Declares a topic.
+    fn declare_topic(&self, topic: TopicDeclaration) -> impl Future<Output = Result<TopicView, AdminError>> + Send;
+
+    /// All topics.
+    fn topics(&self) -> impl Future<Output = Result<Vec<TopicView>, AdminError>> + Send;
+
+    /// Removes a topic; success where it is not there.
+    fn remove_topic(&self, removal: TopicRemoval) -> impl Future<Output = Result<(), AdminError>> + Send;
+
+    /// Makes a user, or gives it a new password.
+    fn put_user(&self, user: NewUser) -> impl Future<Output = Result<(), AdminError>> + Send;
+}

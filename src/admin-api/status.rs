@@ -1,0 +1,106 @@
+//! What a node and its cluster say of themselves.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    /// It has no data and belongs to no cluster: it asks its peers to take it in, and waits to be told to form one.
+    Unformed,
+    /// It was taken in, and is being filled.
+    Joining,
+    /// It has data, and looks for the rest of its cluster.
+    Starting,
+    /// It serves clients.
+    Serving,
+    /// It hands its work over and will stop.
+    Stopping,
+}
+
+/// `GET /admin/v1/node`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeStatus {
+    /// Its place in the StatefulSet.
+    pub ordinal: u32,
+    /// Its identity: a UUID, written when its data directory was made.
+    pub uuid: String,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Why it is there, as a sentence.
+    pub message: String,
+    /// The cluster it belongs to.
+    pub cluster_id: Option<String>,
+    /// Its number in that cluster; never used again for another.
+    pub node_id: Option<u64>,
+    /// The version that runs.
+    pub version: String,
+}
+
+/// `GET /admin/v1/cluster`: asked of any node that serves; `409 NotFormed` elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterStatus {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The node that leads the catalogue.
+    pub catalogue_leader: Option<u64>,
+    /// Its nodes, by number.
+    pub nodes: Vec<NodeView>,
+    /// Its shards, by number.
+    pub shards: Vec<ShardView>,
+    /// Messages in all queues.
+    pub messages: u64,
+    /// Queues in all virtual hosts.
+    pub queues: u64,
+}
+
+/// A node, as its cluster sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeView {
+    /// Its number.
+    pub id: u64,
+    /// Its place in the StatefulSet.
+    pub ordinal: u32,
+    /// Its identity.
+    pub uuid: String,
+    /// Its zone, where it has one.
+    pub zone: Option<String>,
+    /// The node that answered hears from it.
+    pub reachable: bool,
+    /// The version that it runs, where known.
+    pub version: Option<String>,
+    /// Shards that it leads.
+    pub leaders: u32,
+    /// Shards that it holds a replica of.
+    pub replicas: u32,
+}
+
+/// A shard, as its cluster sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardView {
+    /// Its number; 0 is the catalogue.
+    pub id: u32,
+    /// The nodes that are to hold it.
+    pub placed_on: Vec<u64>,
+    /// The nodes that vote in it now.
+    pub voters: Vec<u64>,
+    /// The node that leads it.
+    pub leader: Option<u64>,
+    /// The voters that have all that is committed, or nearly.
+    pub in_sync: Vec<u64>,
+    /// It has a leader, its voters are as placed, and all of them are in sync.
+    pub healthy: bool,
+}
+
+/// `GET /admin/v1/safe-to-stop`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Safety {
+    /// Every shard of this node keeps its majority, in sync, without it.
+    pub safe: bool,
+    /// Why not, as a sentence.
+    pub reason: String,
+}

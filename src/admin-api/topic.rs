@@ -1,0 +1,114 @@
+//! A topic as it is declared, and as it is.
+
+use serde::{Deserialize, Serialize};
+
+/// `PUT /admin/v1/topic`: the exchange, bindings and queues of one topic, all at once. Queues and bindings that an earlier
+/// declaration of the same owner had and this one has not are taken away: bindings always, queues only where they are empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicDeclaration {
+    /// Its virtual host.
+    pub virtual_host: String,
+    /// Its name, and its exchange's.
+    pub name: String,
+    /// Who declares it.
+    pub owner: TopicOwner,
+    /// What to do with what is there already and has no owner.
+    pub adoption: Adoption,
+    /// `topic`, `direct` or `fanout`.
+    pub exchange_type: String,
+    /// Mirrors of its queues; the cluster's default where there is none.
+    pub mirrors: Option<u8>,
+    /// What is routed to its exchange's queues from other exchanges.
+    #[serde(default)]
+    pub bindings: Vec<TopicBinding>,
+    /// Its queues.
+    #[serde(default)]
+    pub queues: Vec<QueueInTopic>,
+}
+
+/// Who declares a topic. A topic has one owner; the second one is refused with [`Reason::Owned`](crate::Reason::Owned).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicOwner {
+    /// Namespace and name of the resource, for people to read: `shop/order-created`.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+}
+
+/// What to do with an exchange or queue that is there already, and is no topic's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Adoption {
+    /// Take it where it is what was declared, else refuse.
+    #[default]
+    AdoptIfCompatible,
+    /// Refuse.
+    Refuse,
+}
+
+/// Messages of `source` that match `routing_key` go to all of the topic's queues.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicBinding {
+    /// The other exchange.
+    pub source: String,
+    /// The key or pattern.
+    pub routing_key: String,
+}
+
+/// A queue of a topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueInTopic {
+    /// Its name.
+    pub name: String,
+    /// The keys or patterns by which it is bound to the topic's exchange.
+    pub routing_keys: Vec<String>,
+}
+
+/// `DELETE /admin/v1/topic`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicRemoval {
+    /// Its virtual host.
+    pub virtual_host: String,
+    /// Its name.
+    pub name: String,
+    /// Who declared it; another's topic is left alone, and the answer is success.
+    pub owner_uid: String,
+    /// `true`: exchange, bindings, queues and messages go. `false`: all of it stays, and has no owner any more.
+    pub delete: bool,
+    /// Refuse with [`Reason::NotEmpty`](crate::Reason::NotEmpty) where a queue has messages.
+    pub only_if_empty: bool,
+}
+
+/// `GET /admin/v1/topics`: one topic as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicView {
+    /// What was declared last.
+    pub declaration: TopicDeclaration,
+    /// Whether exchange, bindings and queues are what was declared.
+    pub in_sync: bool,
+    /// What differs, as a sentence; empty where nothing does.
+    pub drift: String,
+    /// Every shard of its queues has a leader and all of its mirrors.
+    pub replicated: bool,
+    /// Its queues as they are.
+    pub queues: Vec<QueueView>,
+}
+
+/// A queue as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueView {
+    /// Its name.
+    pub name: String,
+    /// Its messages, handed out ones too.
+    pub messages: u64,
+    /// Its consumers.
+    pub consumers: u32,
+    /// The node that leads its shard.
+    pub leader: Option<u64>,
+}

@@ -1,0 +1,1 @@
+//! A node: catalogue, placement, effects, links

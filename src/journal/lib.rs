@@ -1,0 +1,1 @@
+//! One journal a node: segments, group commit, recovery

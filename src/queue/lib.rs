@@ -1,0 +1,1 @@
+//! Pure machines: queues, exchanges and routing

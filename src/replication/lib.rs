@@ -1,0 +1,1 @@
+//! Shards: Raft groups over one journal

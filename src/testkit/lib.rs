@@ -1,0 +1,1 @@
+//! Fakes for tests: a broker, a disk, a network, history checkers
