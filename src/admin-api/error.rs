@@ -44,3 +44,22 @@ pub enum Reason {
     /// Not now: no leader or no majority. HTTP 503.
     Unavailable,
 }
+
+impl Reason {
+    /// The status of an HTTP answer that says this.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self {
+            Self::Invalid => 400,
+            Self::Unauthorized => 401,
+            Self::NotFound => 404,
+            Self::NotFormed
+            | Self::AlreadyFormed
+            | Self::MemberMismatch
+            | Self::Owned
+            | Self::Incompatible
+            | Self::NotEmpty => 409,
+            Self::Unavailable => 503,
+        }
+    }
+}

@@ -13,16 +13,21 @@
 //! | `topic.rs` | a topic as it is declared, and as it is |
 //! | `error.rs` | why a call was refused |
 //! | `port.rs` | [`AdminPort`]: what `management` serves |
+//! | `routes.rs` | where each call is served |
+//! | `client.rs` | [`Client`]: what the operator, `dev` and `ctl` call with |
 //!
 //! All types are the JSON of `/admin/v1/…`; fields are only ever added, and a reader passes over fields unknown to it.
 
+mod client;
 mod configuration;
 mod error;
 mod formation;
 mod port;
+pub mod routes;
 mod status;
 mod topic;
 
+pub use client::{CALL_TIMEOUT, CallError, Client, ClientError, HAND_OVER_TIMEOUT};
 pub use configuration::{Configuration, Listener, Protocol};
 pub use error::{AdminError, Reason};
 pub use formation::{Formation, Member, NewUser};
