@@ -1,0 +1,3 @@
+module ferrymq/cluster/pause
+
+go 1.26.0
