@@ -1,1 +1,62 @@
-//! One journal a node: segments, group commit, recovery
+//! One journal a node: segments, group commit, recovery.
+//!
+//! Many streams append their records to one journal, and each record is on disk before its append is acknowledged. The
+//! journal carries bytes; what they mean, and which record is live, is known to its owners.
+//!
+//! ```text
+//!   append ──> waiting ──> writer: one write, one fdatasync ──> done, done, done …
+//!                │               │
+//!   read ────────┴───────────────┴──> segments  00000000000000000007.journal …
+//!                                        ^  │
+//!                              new one   │  │  nothing live in it or before it
+//!                                        │  v
+//!                                      spares   allocated ahead, recycled
+//! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `journal.rs` | [`Journal`]: open, append, read, release, close |
+//! | `record.rs` | [`Record`], its [`Payload`], and its [`Position`] |
+//! | `state.rs` | what appends, reads and the writer share under one lock: places, what waits, what is live |
+//! | `writer.rs` | the one thread that writes |
+//! | `spares.rs` | the thread that allocates files ahead, and clears away dead segments |
+//! | `recovery.rs` | what opening does: a torn tail is cut, other damage is refused |
+//! | `segment.rs`, `scan.rs` | one segment's file, and how it is gone through |
+//! | `format.rs`, `layout.rs` | the bytes on disk, and the names of the files |
+//! | `verify.rs` | [`verify`]: looks at a journal offline |
+//! | `disk.rs`, `system_disk.rs` | [`Disk`]: what is asked of a disk, and the real one |
+//! | `atomic_file.rs` | small files beside the journal that are replaced as a whole |
+//!
+//! Invariants:
+//!
+//! - What was acknowledged is found when the journal is opened again, or opening fails.
+//! - A batch is written only when the one before is on disk; a segment is made only when all before it are.
+//! - Segments are deleted from the oldest on, without gaps: a record outlives all that was appended before it.
+//! - A sync that failed is never tried again: from then on every append is refused.
+//! - Nobody holds the lock while the disk works, and appends never wait for the disk.
+
+pub mod atomic_file;
+mod disk;
+mod error;
+mod format;
+mod journal;
+mod layout;
+mod options;
+mod record;
+mod recovery;
+mod scan;
+mod segment;
+mod spares;
+mod state;
+mod system_disk;
+mod verify;
+mod writer;
+
+pub use disk::{Disk, DiskFile, DiskLock};
+pub use error::{AppendError, OpenError, ReadError};
+pub use journal::{Journal, SegmentUse};
+pub use options::Options;
+pub use record::{Payload, Position, Record};
+pub use segment::Visit;
+pub use system_disk::SystemDisk;
+pub use verify::{Report, SegmentReport, TornTail, verify};

@@ -1,0 +1,172 @@
+//! What can go wrong, for each of opening, appending and reading.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+/// Why a journal could not be opened. Nothing was changed on disk by then.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another journal of this one, has the directory.
+    #[error("the journal in {} is in use by another process; stop that one first", directory.display())]
+    Locked {
+        /// The directory.
+        directory: PathBuf,
+    },
+    /// The disk refused.
+    #[error("cannot {action} {}", path.display())]
+    Disk {
+        /// What was tried: "read", "list" and so on.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Something that was on disk once is not what was written.
+    #[error(
+        "segment {segment} of the journal is damaged at byte {offset} of {}: checksum {found:08x} where {expected:08x} \
+         was written; do not start this node with it: move the node's data directory away and let the node fetch its \
+         queues anew from the others",
+        path.display()
+    )]
+    Damaged {
+        /// The segment's number.
+        segment: u64,
+        /// Where in the file the damage begins.
+        offset: u64,
+        /// The checksum that is on disk.
+        expected: u32,
+        /// The checksum of what is on disk.
+        found: u32,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A segment's file is not as long as it was made.
+    #[error(
+        "segment {segment} of the journal was cut: {} has {found} bytes of {expected}; do not start this node with it: \
+         move the node's data directory away and let the node fetch its queues anew from the others",
+        path.display()
+    )]
+    Cut {
+        /// The segment's number.
+        segment: u64,
+        /// The length that it must have.
+        expected: u64,
+        /// The length that it has.
+        found: u64,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A segment between two others is not there.
+    #[error(
+        "segment {segment} of the journal is missing: there is no {}, but there are earlier and later ones; do not start \
+         this node without it: move the node's data directory away and let the node fetch its queues anew from the \
+         others",
+        path.display()
+    )]
+    Missing {
+        /// The segment's number.
+        segment: u64,
+        /// Where it would be.
+        path: PathBuf,
+    },
+    /// Written by a version of this program that writes another format.
+    #[error(
+        "{} has format {found} of the journal, this version of FerryMQ reads format {supported}; start the version that \
+         wrote it",
+        path.display()
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// The format's version in the file.
+        found: u32,
+        /// The one that this code reads.
+        supported: u32,
+    },
+    /// The journal's owner would not take one of its records.
+    #[error("the record at byte {offset} of segment {segment} of the journal cannot be used")]
+    Refused {
+        /// The segment's number.
+        segment: u64,
+        /// Where in the segment the record begins.
+        offset: u64,
+        /// What the owner said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Why records were not appended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// More waits to be on disk than may wait. Nothing was done; later it may go.
+    #[error(
+        "{pending} bytes wait to be written to the journal, and at most {limit} may; try again when it has caught up"
+    )]
+    Full {
+        /// Bytes that wait.
+        pending: u64,
+        /// Bytes that may wait.
+        limit: u64,
+    },
+    /// A payload does not fit in a segment. Nothing was done.
+    #[error("a record of {bytes} bytes does not fit in a segment of the journal; at most {limit} bytes do")]
+    TooLarge {
+        /// The payload's bytes.
+        bytes: u64,
+        /// The most that there may be.
+        limit: u64,
+    },
+    /// The disk is full. The records are not in the journal, and the positions that were given for them are void. What
+    /// was acknowledged is safe; later appends go as soon as there is space.
+    #[error("the disk of the journal is full; appends go on as soon as there is space")]
+    StorageFull,
+    /// The disk lost something, or may have: what was not acknowledged by now never will be. The process must end.
+    #[error("the journal's disk failed: nothing can be acknowledged any more, and the process must end")]
+    Poisoned {
+        /// What the disk said.
+        #[source]
+        source: Arc<io::Error>,
+    },
+    /// The journal was closed.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// Why a record could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// There is no record at this position, or none any more.
+    #[error("segment {segment} of the journal is gone, or was never there")]
+    Gone {
+        /// The segment's number.
+        segment: u64,
+    },
+    /// What is on disk is not what was written.
+    #[error(
+        "segment {segment} of the journal is damaged at byte {offset}: checksum {found:08x} where {expected:08x} was \
+         written; this replica must be fetched anew from the others"
+    )]
+    Damaged {
+        /// The segment's number.
+        segment: u64,
+        /// Where in the segment the record begins.
+        offset: u64,
+        /// The checksum that is on disk.
+        expected: u32,
+        /// The checksum of what is on disk.
+        found: u32,
+    },
+    /// The disk refused.
+    #[error("cannot read segment {segment} of the journal at byte {offset}")]
+    Disk {
+        /// The segment's number.
+        segment: u64,
+        /// Where in the segment the record begins.
+        offset: u64,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}

@@ -1,0 +1,65 @@
+//! The names of the files in a journal's directory.
+
+use std::path::{Path, PathBuf};
+
+/// Held while a journal is open.
+pub(crate) const LOCK: &str = "lock";
+
+const SEGMENT: &str = ".journal";
+const SPARE: &str = "spare-";
+
+/// What a name in the directory stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The segment with this number.
+    Segment(u64),
+    /// A file to make a segment of; what is in it does not matter.
+    Spare(u64),
+    /// Not the journal's.
+    Other,
+}
+
+pub(crate) fn entry(name: &str) -> Entry {
+    // A name that this code would write differently is not one of its own.
+    if let Some(number) = name.strip_suffix(SEGMENT).and_then(|number| number.parse().ok()) {
+        if segment_name(number) == name {
+            return Entry::Segment(number);
+        }
+    }
+    if let Some(number) = name.strip_prefix(SPARE).and_then(|number| number.parse().ok()) {
+        if spare_name(number) == name {
+            return Entry::Spare(number);
+        }
+    }
+    Entry::Other
+}
+
+pub(crate) fn segment_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(segment_name(number))
+}
+
+pub(crate) fn spare_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(spare_name(number))
+}
+
+fn segment_name(number: u64) -> String {
+    format!("{number:020}{SEGMENT}")
+}
+
+fn spare_name(number: u64) -> String {
+    format!("{SPARE}{number}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        assert_eq!(entry(&segment_name(7)), Entry::Segment(7));
+        assert_eq!(entry(&spare_name(3)), Entry::Spare(3));
+        for other in ["7.journal", "lock", "spare-", "spare-03", "00000000000000000007.journal.tmp"] {
+            assert_eq!(entry(other), Entry::Other, "{other}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Files to make segments of: made ahead by a thread of their own, or taken from segments that are dead, so that the
+//! writer never waits for space to be allocated.
+
+use std::{
+    collections::VecDeque,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::{
+    Disk, DiskFile, layout,
+    segment::{SegmentFile, WriteError},
+};
+
+/// Files that are kept; what is dead beyond these is removed.
+const MAX_SPARES: usize = 2;
+
+/// How long after a failure for want of space it is tried again, while nobody asks.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A file to make a segment of, with its space allocated.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn DiskFile>,
+}
+
+/// Files to make segments of.
+#[derive(Debug)]
+pub(crate) struct Spares {
+    disk: Arc<dyn Disk>,
+    directory: PathBuf,
+    bytes: u64,
+    stock: Mutex<Stock>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Stock {
+    ready: Vec<Spare>,
+    dead: VecDeque<SegmentFile>,
+    next_number: u64,
+    /// The writer waits for a spare.
+    wanted: bool,
+    /// The last attempt to make one found no space.
+    short: bool,
+    stopped: bool,
+}
+
+enum Job {
+    Recycle(SegmentFile),
+    Make,
+}
+
+impl Spares {
+    /// `found` are the numbers of the spare files in the directory.
+    pub(crate) fn new(disk: Arc<dyn Disk>, directory: &Path, bytes: u64, found: &[u64]) -> io::Result<Self> {
+        let next_number = found.last().map_or(1, |last| last.saturating_add(1));
+        let mut stock = Stock { next_number, ..Stock::default() };
+        for number in found {
+            let path = layout::spare_path(directory, *number);
+            let file = disk.open(&path)?;
+            // One of another length was being made when the process died, or is of a time with other options.
+            if stock.ready.len() < MAX_SPARES && file.length()? == bytes {
+                stock.ready.push(Spare { path, file });
+            } else {
+                disk.remove(&path)?;
+            }
+        }
+        let directory = directory.to_owned();
+        Ok(Self { disk, directory, bytes, stock: Mutex::new(stock), changed: Condvar::new() })
+    }
+
+    /// A spare, before [`Spares::run`] is there to make them.
+    pub(crate) fn first(&self) -> io::Result<Spare> {
+        let ready = self.lock().ready.pop();
+        ready.map_or_else(|| self.make(), Ok)
+    }
+
+    /// A spare, as soon as there is one.
+    pub(crate) fn take(&self) -> Result<Spare, WriteError> {
+        let mut stock = self.lock();
+        stock.wanted = true;
+        loop {
+            if let Some(spare) = stock.ready.pop() {
+                stock.wanted = false;
+                // The next one is to be made.
+                self.changed.notify_all();
+                return Ok(spare);
+            }
+            if stock.stopped {
+                return Err(WriteError::Fatal(io::Error::other("the journal stops")));
+            }
+            if !stock.wanted {
+                return Err(WriteError::StorageFull);
+            }
+            self.changed.notify_all();
+            stock = self.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Takes back a spare that was not used.
+    pub(crate) fn give_back(&self, spare: Spare) {
+        self.lock().ready.push(spare);
+    }
+
+    /// Takes the files of dead segments, the oldest first.
+    pub(crate) fn recycle(&self, dead: Vec<SegmentFile>) {
+        self.lock().dead.extend(dead);
+        self.changed.notify_all();
+    }
+
+    /// There is no space for another segment.
+    pub(crate) fn is_short(&self) -> bool {
+        self.lock().short
+    }
+
+    /// Ends [`Spares::run`].
+    pub(crate) fn stop(&self) {
+        self.lock().stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// Keeps one spare ready and clears away what is dead, until stopped or until the disk fails, which `failed` is told.
+    pub(crate) fn run(&self, failed: impl FnOnce(io::Error)) {
+        if let Err(error) = self.work() {
+            failed(error);
+        }
+        self.stop();
+    }
+
+    fn work(&self) -> io::Result<()> {
+        while let Some(job) = self.next_job() {
+            match job {
+                Job::Recycle(segment) => self.clear_away(segment)?,
+                Job::Make => match self.make().map_err(WriteError::from_write) {
+                    Ok(spare) => {
+                        let mut stock = self.lock();
+                        stock.ready.push(spare);
+                        stock.short = false;
+                    }
+                    Err(WriteError::StorageFull) => {
+                        let mut stock = self.lock();
+                        if !stock.short {
+                            tracing::warn!(bytes = self.bytes, "no space for another segment of the journal");
+                        }
+                        stock.short = true;
+                        stock.wanted = false;
+                    }
+                    Err(WriteError::Fatal(error)) => return Err(error),
+                },
+            }
+            self.changed.notify_all();
+        }
+        Ok(())
+    }
+
+    fn next_job(&self) -> Option<Job> {
+        let mut stock = self.lock();
+        let mut waited = false;
+        loop {
+            if stock.stopped {
+                return None;
+            }
+            if let Some(segment) = stock.dead.pop_front() {
+                return Some(Job::Recycle(segment));
+            }
+            if stock.ready.is_empty() && (stock.wanted || !stock.short || waited) {
+                return Some(Job::Make);
+            }
+            if stock.short {
+                let (guard, timeout) = self.changed.wait_timeout(stock, RETRY).unwrap_or_else(PoisonError::into_inner);
+                stock = guard;
+                waited = timeout.timed_out();
+            } else {
+                stock = self.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// The names are synced one by one: after a power loss no segment may be missing between two others.
+    fn clear_away(&self, segment: SegmentFile) -> io::Result<()> {
+        let keep = self.lock().ready.len() < MAX_SPARES && segment.capacity == self.bytes;
+        if keep {
+            let path = layout::spare_path(&self.directory, self.number());
+            self.disk.rename(&segment.path, &path)?;
+            self.disk.sync_directory(&self.directory)?;
+            let mut stock = self.lock();
+            stock.ready.push(Spare { path, file: segment.file });
+            stock.short = false;
+        } else {
+            self.disk.remove(&segment.path)?;
+            self.disk.sync_directory(&self.directory)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a file and allocates its space.
+    fn make(&self) -> io::Result<Spare> {
+        let path = layout::spare_path(&self.directory, self.number());
+        let allocated = self.disk.create(&path).and_then(|file| file.allocate(self.bytes).map(|()| file));
+        match allocated {
+            Ok(file) => Ok(Spare { path, file }),
+            Err(error) => {
+                // The space that it took so far is given back; where that fails too, the next start does it.
+                let _ = self.disk.remove(&path);
+                Err(error)
+            }
+        }
+    }
+
+    fn number(&self) -> u64 {
+        let mut stock = self.lock();
+        let number = stock.next_number;
+        stock.next_number += 1;
+        number
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
