@@ -1,0 +1,261 @@
+//! What is replicated, as bytes. These are on disks: numbers never change their meaning.
+//!
+//! An entry of a shard's log is a list of [`Request`]s, one after the other as they came in from the nodes. The leader puts
+//! them together without reading them; [`ShardMachine::apply`](crate::ShardMachine::apply) does, on every replica.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use ferrymq_core::Message;
+use ferrymq_wire::{Malformed, Reader, Write};
+
+use crate::{QueueId, message};
+
+const ENQUEUE: u8 = 1;
+const ACCEPT: u8 = 2;
+const REQUEUE: u8 = 3;
+const DISCARD: u8 = 4;
+const CREATE: u8 = 5;
+const DELETE: u8 = 6;
+
+/// Commands of one node for one shard. A node numbers its requests to a shard, so that one that is sent again after a
+/// change of leader takes effect once, and none takes effect before an earlier one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The node.
+    pub node: u64,
+    /// Its run: another number each time the node starts.
+    pub session: u64,
+    /// Counts the requests of this run to this shard, from 1.
+    pub sequence: u64,
+    /// The commands, one after the other.
+    pub commands: Bytes,
+}
+
+/// Puts a request at the end of an entry.
+pub fn encode_request(request: &Request, out: &mut BytesMut) {
+    out.reserve(28 + request.commands.len());
+    out.write_u64(request.node);
+    out.write_u64(request.session);
+    out.write_u64(request.sequence);
+    out.write_bytes(&request.commands);
+}
+
+pub(crate) fn decode_request(from: &mut Reader) -> Result<Request, Malformed> {
+    Ok(Request {
+        node: from.u64("node")?,
+        session: from.u64("session")?,
+        sequence: from.u64("sequence")?,
+        commands: from.bytes("commands")?,
+    })
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It took effect, now or earlier.
+    Applied,
+    /// It came before its time: this one is wanted first.
+    OutOfOrder {
+        /// The sequence that is wanted.
+        expected: u64,
+    },
+}
+
+pub(crate) fn encode_outcomes(outcomes: &[Outcome]) -> Bytes {
+    let mut out = BytesMut::with_capacity(outcomes.len() * 9);
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Applied => out.write_u8(0),
+            Outcome::OutOfOrder { expected } => {
+                out.write_u8(1);
+                out.write_u64(*expected);
+            }
+        }
+    }
+    out.freeze()
+}
+
+/// The outcomes of an entry's requests, in their order, from what its application answered.
+///
+/// # Errors
+///
+/// [`Malformed`] where it is no such answer.
+pub fn decode_outcomes(reply: Bytes) -> Result<Vec<Outcome>, Malformed> {
+    let mut from = Reader::new(reply);
+    let mut outcomes = Vec::new();
+    while !from.is_empty() {
+        outcomes.push(match from.u8("outcome")? {
+            0 => Outcome::Applied,
+            1 => Outcome::OutOfOrder { expected: from.u64("expected")? },
+            value => return Err(Malformed::Unknown { field: "outcome", value: value.into() }),
+        });
+    }
+    Ok(outcomes)
+}
+
+/// One command, as it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A message for a queue, which is made where it is not there yet.
+    Enqueue {
+        /// The queue.
+        queue: QueueId,
+        /// The message, encoded.
+        message: Bytes,
+    },
+    /// These messages are done.
+    Accept {
+        /// The queue.
+        queue: QueueId,
+        /// Their numbers.
+        messages: Vec<u64>,
+    },
+    /// These messages go back to their places.
+    Requeue {
+        /// The queue.
+        queue: QueueId,
+        /// Their numbers.
+        messages: Vec<u64>,
+    },
+    /// These messages are not wanted.
+    Discard {
+        /// The queue.
+        queue: QueueId,
+        /// Their numbers.
+        messages: Vec<u64>,
+    },
+    /// The queue is to be there.
+    Create {
+        /// The queue.
+        queue: QueueId,
+    },
+    /// The queue and its messages go.
+    Delete {
+        /// The queue.
+        queue: QueueId,
+    },
+}
+
+impl Command {
+    pub(crate) fn decode(from: &mut Reader) -> Result<Self, Malformed> {
+        let kind = from.u8("command")?;
+        let queue = QueueId::new(from.u64("queue")?).ok_or(Malformed::Unknown { field: "queue", value: 0 })?;
+        Ok(match kind {
+            ENQUEUE => Self::Enqueue { queue, message: from.bytes("message")? },
+            ACCEPT => Self::Accept { queue, messages: decode_numbers(from)? },
+            REQUEUE => Self::Requeue { queue, messages: decode_numbers(from)? },
+            DISCARD => Self::Discard { queue, messages: decode_numbers(from)? },
+            CREATE => Self::Create { queue },
+            DELETE => Self::Delete { queue },
+            value => return Err(Malformed::Unknown { field: "command", value: value.into() }),
+        })
+    }
+}
+
+fn decode_numbers(from: &mut Reader) -> Result<Vec<u64>, Malformed> {
+    let count = from.u32("count")? as usize;
+    let mut numbers = Vec::with_capacity(count.min(from.left() / 8));
+    for _ in 0..count {
+        numbers.push(from.u64("number")?);
+    }
+    Ok(numbers)
+}
+
+/// Puts commands one after the other into a request's bytes.
+#[derive(Debug, Default)]
+pub struct CommandWriter {
+    out: BytesMut,
+}
+
+impl CommandWriter {
+    /// A message for a queue.
+    pub fn enqueue(&mut self, queue: QueueId, message: &Message) {
+        self.out.reserve(message.size() + 32);
+        self.head(ENQUEUE, queue);
+        let length_at = self.out.len();
+        self.out.put_u32_le(0);
+        message::encode(message, &mut self.out);
+        let length = u32::try_from(self.out.len() - length_at - 4).unwrap_or(u32::MAX);
+        self.out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
+    }
+
+    /// These messages are done.
+    pub fn accept(&mut self, queue: QueueId, messages: &[u64]) {
+        self.numbers(ACCEPT, queue, messages);
+    }
+
+    /// These messages go back to their places.
+    pub fn requeue(&mut self, queue: QueueId, messages: &[u64]) {
+        self.numbers(REQUEUE, queue, messages);
+    }
+
+    /// These messages are not wanted.
+    pub fn discard(&mut self, queue: QueueId, messages: &[u64]) {
+        self.numbers(DISCARD, queue, messages);
+    }
+
+    /// The queue is to be there.
+    pub fn create(&mut self, queue: QueueId) {
+        self.head(CREATE, queue);
+    }
+
+    /// The queue and its messages go.
+    pub fn delete(&mut self, queue: QueueId) {
+        self.head(DELETE, queue);
+    }
+
+    /// Bytes so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Nothing was put.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// The commands so far; the writer is empty again.
+    pub fn take(&mut self) -> Bytes {
+        self.out.split().freeze()
+    }
+
+    fn head(&mut self, kind: u8, queue: QueueId) {
+        self.out.write_u8(kind);
+        self.out.write_u64(queue.get());
+    }
+
+    fn numbers(&mut self, kind: u8, queue: QueueId, numbers: &[u64]) {
+        self.out.reserve(13 + numbers.len() * 8);
+        self.head(kind, queue);
+        self.out.write_u32(u32::try_from(numbers.len()).unwrap_or(u32::MAX));
+        numbers.iter().for_each(|number| self.out.write_u64(*number));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_read_as_they_were_written() {
+        let queue = QueueId::new(5).unwrap();
+        let mut writer = CommandWriter::default();
+        writer.create(queue);
+        writer.accept(queue, &[1, 2, 3]);
+        writer.requeue(queue, &[]);
+        writer.delete(queue);
+        let mut from = Reader::new(writer.take());
+        assert_eq!(Command::decode(&mut from), Ok(Command::Create { queue }));
+        assert_eq!(Command::decode(&mut from), Ok(Command::Accept { queue, messages: vec![1, 2, 3] }));
+        assert_eq!(Command::decode(&mut from), Ok(Command::Requeue { queue, messages: vec![] }));
+        assert_eq!(Command::decode(&mut from), Ok(Command::Delete { queue }));
+        assert!(from.is_empty());
+    }
+
+    #[test]
+    fn outcomes_are_read_as_they_were_written() {
+        let outcomes = [Outcome::Applied, Outcome::OutOfOrder { expected: 7 }, Outcome::Applied];
+        assert_eq!(decode_outcomes(encode_outcomes(&outcomes)), Ok(outcomes.to_vec()));
+    }
+}

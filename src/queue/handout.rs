@@ -1,0 +1,317 @@
+//! Who gets which message now: a queue's consumers, and who holds what. Known to the leader only, and never replicated:
+//! when the leader changes, the nodes tell the new one what their consumers hold.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::Queue;
+
+/// A consumer: its node, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConsumerKey {
+    /// The node that its client is connected to.
+    pub node: u64,
+    /// Its number there; 0 holds what a get took.
+    pub consumer: u64,
+}
+
+/// A consumer, and how much more it may get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// Who it is.
+    pub key: ConsumerKey,
+    /// The most that it may hold; no limit where there is none.
+    pub prefetch: Option<u16>,
+    /// Deliveries that may still be put under way.
+    pub window: u32,
+    /// A higher one is served first.
+    pub priority: i32,
+    /// No other may be there.
+    pub exclusive: bool,
+}
+
+/// A message that is to go to a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HandedOut {
+    /// Who gets it.
+    pub to: ConsumerKey,
+    /// The message's number.
+    pub message: u64,
+}
+
+#[derive(Debug)]
+struct Attached {
+    consumer: Consumer,
+    held: u32,
+}
+
+impl Attached {
+    fn has_room(&self) -> bool {
+        self.consumer.window > 0 && self.consumer.prefetch.is_none_or(|prefetch| self.held < u32::from(prefetch))
+    }
+}
+
+/// The hand-outs of one queue.
+#[derive(Debug, Default)]
+pub struct Handout {
+    /// Messages before this one were handed out at least once.
+    cursor: u64,
+    /// Messages before the cursor that are ready again.
+    returned: BTreeSet<u64>,
+    held: HashMap<u64, ConsumerKey>,
+    /// By priority, the highest first; among equals, whoever was served longest ago first.
+    consumers: Vec<Attached>,
+    had_consumers: bool,
+}
+
+impl Handout {
+    /// Attaches a consumer, or changes one that is attached.
+    ///
+    /// # Errors
+    ///
+    /// `false` inside: it wants the queue for itself and is not alone, or another one has it so.
+    pub fn attach(&mut self, consumer: Consumer) -> bool {
+        let others = || self.consumers.iter().filter(|other| other.consumer.key != consumer.key);
+        if others().any(|other| other.consumer.exclusive) || (consumer.exclusive && others().count() > 0) {
+            return false;
+        }
+        self.consumers.retain(|other| other.consumer.key != consumer.key);
+        let held = self.held.values().filter(|holder| **holder == consumer.key).count();
+        let at = self.consumers.partition_point(|other| other.consumer.priority >= consumer.priority);
+        self.consumers.insert(at, Attached { consumer, held: u32::try_from(held).unwrap_or(u32::MAX) });
+        self.had_consumers = true;
+        true
+    }
+
+    /// Detaches a consumer; what it holds stays held. Gives whether it was there.
+    pub fn detach(&mut self, key: ConsumerKey) -> bool {
+        let before = self.consumers.len();
+        self.consumers.retain(|other| other.consumer.key != key);
+        self.consumers.len() < before
+    }
+
+    /// A consumer says that it holds these. Gives those that it does not hold: they are gone, or another's.
+    pub fn claim(&mut self, queue: &Queue, key: ConsumerKey, messages: &[u64]) -> Vec<u64> {
+        let mut lost = Vec::new();
+        for message in messages {
+            match self.held.get(message) {
+                Some(holder) if *holder == key => {}
+                None if queue.get(*message).is_some() => self.hold(*message, key),
+                _ => lost.push(*message),
+            }
+        }
+        lost
+    }
+
+    /// More deliveries may be put under way.
+    pub fn grant(&mut self, key: ConsumerKey, deliveries: u32) {
+        if let Some(found) = self.find(key) {
+            found.consumer.window = found.consumer.window.saturating_add(deliveries);
+        }
+    }
+
+    /// Hands out what is ready to whoever has room, in order.
+    pub fn hand_out(&mut self, queue: &Queue, out: &mut Vec<HandedOut>) {
+        while let Some(at) = self.consumers.iter().position(Attached::has_room) {
+            let Some(message) = self.next_ready(queue) else { break };
+            let mut attached = self.consumers.remove(at);
+            let to = attached.consumer.key;
+            attached.consumer.window -= 1;
+            attached.held += 1;
+            let priority = attached.consumer.priority;
+            let end = self.consumers.partition_point(|other| other.consumer.priority >= priority);
+            self.consumers.insert(end, attached);
+            self.mark_held(message, to);
+            out.push(HandedOut { to, message });
+        }
+    }
+
+    /// Takes one message for a get.
+    pub fn take(&mut self, queue: &Queue, key: ConsumerKey) -> Option<u64> {
+        let message = self.next_ready(queue)?;
+        self.hold(message, key);
+        Some(message)
+    }
+
+    /// Takes every ready message, as one that is to be purged.
+    pub fn take_all(&mut self, queue: &Queue, key: ConsumerKey) -> Vec<u64> {
+        std::iter::from_fn(|| self.take(queue, key)).collect()
+    }
+
+    /// A message has left the queue.
+    pub fn removed(&mut self, message: u64) {
+        self.let_go(message);
+        self.returned.remove(&message);
+    }
+
+    /// A message is ready again.
+    pub fn returned(&mut self, message: u64) {
+        if self.let_go(message) && message < self.cursor {
+            self.returned.insert(message);
+        }
+    }
+
+    /// A node is gone: so are its consumers. Gives what they held, which stays held until it is returned.
+    pub fn node_gone(&mut self, node: u64) -> Vec<u64> {
+        self.consumers.retain(|other| other.consumer.key.node != node);
+        let mut held: Vec<u64> =
+            self.held.iter().filter(|(_, holder)| holder.node == node).map(|(message, _)| *message).collect();
+        held.sort_unstable();
+        held
+    }
+
+    /// Consumers that are attached.
+    #[must_use]
+    pub fn consumers(&self) -> usize {
+        self.consumers.len()
+    }
+
+    /// Who is attached.
+    pub fn keys(&self) -> impl Iterator<Item = ConsumerKey> {
+        self.consumers.iter().map(|attached| attached.consumer.key)
+    }
+
+    /// There were consumers, and there are none any more.
+    #[must_use]
+    pub fn is_deserted(&self) -> bool {
+        self.had_consumers && self.consumers.is_empty()
+    }
+
+    /// Messages that nobody holds.
+    #[must_use]
+    pub fn ready(&self, queue: &Queue) -> usize {
+        queue.len().saturating_sub(self.held.len())
+    }
+
+    fn find(&mut self, key: ConsumerKey) -> Option<&mut Attached> {
+        self.consumers.iter_mut().find(|attached| attached.consumer.key == key)
+    }
+
+    fn hold(&mut self, message: u64, key: ConsumerKey) {
+        if let Some(found) = self.find(key) {
+            found.held += 1;
+        }
+        self.mark_held(message, key);
+    }
+
+    fn mark_held(&mut self, message: u64, key: ConsumerKey) {
+        self.returned.remove(&message);
+        self.held.insert(message, key);
+    }
+
+    fn let_go(&mut self, message: u64) -> bool {
+        let Some(key) = self.held.remove(&message) else { return false };
+        if let Some(found) = self.find(key) {
+            found.held = found.held.saturating_sub(1);
+        }
+        true
+    }
+
+    fn next_ready(&mut self, queue: &Queue) -> Option<u64> {
+        if let Some(message) = self.returned.pop_first() {
+            return Some(message);
+        }
+        let held = &self.held;
+        let (message, _) = queue.from(self.cursor).find(|(message, _)| !held.contains_key(message))?;
+        self.cursor = message + 1;
+        Some(message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const A: ConsumerKey = ConsumerKey { node: 1, consumer: 1 };
+    const B: ConsumerKey = ConsumerKey { node: 2, consumer: 1 };
+
+    fn queue(messages: usize) -> Queue {
+        let mut queue = Queue::default();
+        (0..messages).for_each(|_| {
+            queue.push(Bytes::from_static(b"m"));
+        });
+        queue
+    }
+
+    fn consumer(key: ConsumerKey, prefetch: u16) -> Consumer {
+        Consumer { key, prefetch: Some(prefetch), window: 100, priority: 0, exclusive: false }
+    }
+
+    fn handed(handout: &mut Handout, queue: &Queue) -> Vec<(u64, u64)> {
+        let mut out = Vec::new();
+        handout.hand_out(queue, &mut out);
+        out.iter().map(|handed| (handed.to.node, handed.message)).collect()
+    }
+
+    #[test]
+    fn consumers_take_turns_up_to_their_prefetch() {
+        let queue = queue(10);
+        let mut handout = Handout::default();
+        assert!(handout.attach(consumer(A, 2)));
+        assert!(handout.attach(consumer(B, 3)));
+        assert_eq!(handed(&mut handout, &queue), [(1, 1), (2, 2), (1, 3), (2, 4), (2, 5)]);
+        assert_eq!(handout.ready(&queue), 5);
+    }
+
+    #[test]
+    fn a_settled_message_makes_room_for_the_next() {
+        let mut queue = queue(3);
+        let mut handout = Handout::default();
+        handout.attach(consumer(A, 1));
+        assert_eq!(handed(&mut handout, &queue), [(1, 1)]);
+        queue.remove(1);
+        handout.removed(1);
+        assert_eq!(handed(&mut handout, &queue), [(1, 2)]);
+    }
+
+    #[test]
+    fn a_returned_message_goes_out_before_later_ones() {
+        let queue = queue(3);
+        let mut handout = Handout::default();
+        handout.attach(consumer(A, 2));
+        assert_eq!(handed(&mut handout, &queue), [(1, 1), (1, 2)]);
+        handout.returned(1);
+        assert_eq!(handed(&mut handout, &queue), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_higher_priority_is_served_first() {
+        let queue = queue(3);
+        let mut handout = Handout::default();
+        handout.attach(consumer(A, 10));
+        handout.attach(Consumer { priority: 5, ..consumer(B, 2) });
+        assert_eq!(handed(&mut handout, &queue), [(2, 1), (2, 2), (1, 3)]);
+    }
+
+    #[test]
+    fn what_a_consumer_claims_after_a_change_of_leader_is_not_handed_out_again() {
+        let queue = queue(4);
+        let mut handout = Handout::default();
+        assert_eq!(handout.claim(&queue, B, &[2, 3, 9]), [9]);
+        handout.attach(consumer(A, 10));
+        assert_eq!(handed(&mut handout, &queue), [(1, 1), (1, 4)]);
+        assert_eq!(handout.claim(&queue, B, &[1]), [1]);
+    }
+
+    #[test]
+    fn what_a_lost_node_held_comes_back_when_it_is_returned() {
+        let queue = queue(2);
+        let mut handout = Handout::default();
+        handout.attach(consumer(A, 2));
+        handed(&mut handout, &queue);
+        assert_eq!(handout.node_gone(1), [1, 2]);
+        assert!(handout.is_deserted());
+        handout.returned(1);
+        handout.returned(2);
+        handout.attach(consumer(B, 5));
+        assert_eq!(handed(&mut handout, &queue), [(2, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn an_exclusive_consumer_is_alone() {
+        let mut handout = Handout::default();
+        assert!(handout.attach(Consumer { exclusive: true, ..consumer(A, 1) }));
+        assert!(!handout.attach(consumer(B, 1)));
+    }
+}
