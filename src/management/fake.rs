@@ -1,0 +1,139 @@
+//! A node that answers what a test tells it to, and remembers what it was asked.
+
+use std::{
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use ferrymq_admin_api::{
+    AdminError, AdminPort, ClusterStatus, Formation, NewUser, NodeStatus, Phase, Reason, Safety, TopicDeclaration,
+    TopicRemoval, TopicView,
+};
+
+#[derive(Clone, Default)]
+pub(crate) struct FakeNode(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    serving: bool,
+    stuck: bool,
+    handed_over: bool,
+    topics: Vec<TopicDeclaration>,
+    users: Vec<String>,
+}
+
+impl FakeNode {
+    pub(crate) fn serving() -> Self {
+        let node = Self::default();
+        node.state().serving = true;
+        node
+    }
+
+    /// From now on nothing that it is asked for comes to an end.
+    pub(crate) fn get_stuck(&self) {
+        self.state().stuck = true;
+    }
+
+    pub(crate) fn handed_over(&self) -> bool {
+        self.state().handed_over
+    }
+
+    pub(crate) fn users(&self) -> Vec<String> {
+        self.state().users.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    async fn formed(&self) -> Result<(), AdminError> {
+        let stuck = self.state().stuck;
+        if stuck {
+            pending::<()>().await;
+        }
+        if self.state().serving {
+            Ok(())
+        } else {
+            Err(AdminError::new(Reason::NotFormed, "orders-0 belongs to no cluster yet"))
+        }
+    }
+}
+
+impl AdminPort for FakeNode {
+    fn node(&self) -> NodeStatus {
+        let serving = self.state().serving;
+        NodeStatus {
+            ordinal: 0,
+            uuid: "u-0".to_owned(),
+            phase: if serving { Phase::Serving } else { Phase::Unformed },
+            message: if serving { "serves clients" } else { "waits to be told to form a cluster" }.to_owned(),
+            cluster_id: serving.then(|| "c".to_owned()),
+            node_id: serving.then_some(1),
+            version: "0.1.0".to_owned(),
+        }
+    }
+
+    fn ready(&self) -> bool {
+        self.state().serving
+    }
+
+    async fn cluster(&self) -> Result<ClusterStatus, AdminError> {
+        self.formed().await?;
+        Ok(ClusterStatus {
+            cluster_id: "c".to_owned(),
+            catalogue_leader: Some(1),
+            nodes: Vec::new(),
+            shards: Vec::new(),
+            messages: 7,
+            queues: 1,
+        })
+    }
+
+    async fn form(&self, formation: Formation) -> Result<(), AdminError> {
+        let mut state = self.state();
+        state.serving = true;
+        state.users = formation.users.into_iter().map(|user| user.name).collect();
+        Ok(())
+    }
+
+    async fn safe_to_stop(&self) -> Result<Safety, AdminError> {
+        self.formed().await?;
+        Ok(Safety { safe: false, reason: "shard 3 would lose its majority".to_owned() })
+    }
+
+    async fn hand_over(&self) -> Result<(), AdminError> {
+        self.formed().await?;
+        self.state().handed_over = true;
+        Ok(())
+    }
+
+    async fn declare_topic(&self, topic: TopicDeclaration) -> Result<TopicView, AdminError> {
+        self.formed().await?;
+        self.state().topics.push(topic.clone());
+        Ok(view(topic))
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicView>, AdminError> {
+        self.formed().await?;
+        Ok(self.state().topics.iter().cloned().map(view).collect())
+    }
+
+    async fn remove_topic(&self, removal: TopicRemoval) -> Result<(), AdminError> {
+        self.formed().await?;
+        if removal.only_if_empty {
+            return Err(AdminError::new(Reason::NotEmpty, format!("topic {} has 3 messages", removal.name)));
+        }
+        self.state().topics.retain(|topic| topic.name != removal.name);
+        Ok(())
+    }
+
+    async fn put_user(&self, user: NewUser) -> Result<(), AdminError> {
+        self.formed().await?;
+        self.state().users.push(user.name);
+        Ok(())
+    }
+}
+
+fn view(declaration: TopicDeclaration) -> TopicView {
+    TopicView { declaration, in_sync: true, drift: String::new(), replicated: true, queues: Vec::new() }
+}
