@@ -1,1 +1,39 @@
-//! Shards: Raft groups over one journal
+//! Shards: Raft groups over one journal.
+//!
+//! ```text
+//!   Group::propose ──> openraft ──> log.rs ──────> the node's one journal (group commit)
+//!                         │  ╲
+//!                         │   network.rs ──> Transport ──> the same group on other nodes
+//!                         ▼
+//!                      machine.rs ──> Machine::apply, on every replica, in the same order
+//! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `group.rs` | [`Group`]: one replica of one shard, and all that may be asked of it |
+//! | `machine.rs` | [`Machine`]: what is replicated; how entries reach it, how it is saved and restored |
+//! | `store.rs` | [`Store`]: the journal, opened and sorted by group; upkeep |
+//! | `log.rs` | a group's log in the journal |
+//! | `snapshot.rs` | a machine's state as a file |
+//! | `network.rs` | [`Transport`], and the messages between replicas |
+//! | `codec.rs` | entries, votes and messages as bytes: our own, versioned |
+//! | `types.rs` | names for openraft's types, which leave this crate nowhere |
+//!
+//! Invariants: what is confirmed was synced by a majority; openraft's types reach neither disk nor wire; a group that
+//! once had a member set is never initialised again by this crate (see [`Group::initialize`]).
+
+mod codec;
+mod group;
+mod log;
+mod machine;
+mod network;
+mod snapshot;
+mod store;
+mod types;
+
+pub use group::{Group, GroupView, Leadership, Pending, ProposeError, ReconfigureError, Timing};
+pub use machine::{Applied, Machine};
+pub use network::{Lane, Transport, TransportError};
+pub use snapshot::SnapshotError;
+pub use store::{OpenError, Store};
+pub use types::{GroupId, NodeId};

@@ -1,0 +1,121 @@
+//! The journal, opened and sorted by group; and its upkeep.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use ferrymq_journal::{AppendError, Disk, Journal, Options};
+use tokio::sync::watch;
+
+use crate::{
+    log::{GroupLog, LogIndex},
+    snapshot::SnapshotFile,
+    types::GroupId,
+};
+
+/// The node's data could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The journal refused.
+    #[error("cannot open the journal in {directory}")]
+    Journal {
+        /// Where it is.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: ferrymq_journal::OpenError,
+    },
+    /// The directory of the snapshots cannot be made.
+    #[error("cannot make {directory}")]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Tells the node that its disk failed: nothing can be promised any more, and the process must end.
+#[derive(Clone)]
+pub(crate) struct Failure(watch::Sender<Option<String>>);
+
+impl Failure {
+    pub(crate) fn report(&self, error: &AppendError) {
+        if !matches!(error, AppendError::Closed) {
+            tracing::error!(error = error as &dyn std::error::Error, "the journal failed");
+            self.0.send_replace(Some(error.to_string()));
+        }
+    }
+}
+
+/// A node's journal, and what each group has in it.
+pub struct Store {
+    disk: Arc<dyn Disk>,
+    snapshots: PathBuf,
+    journal: Journal,
+    /// Groups found on disk that were not opened yet.
+    found: Mutex<HashMap<GroupId, LogIndex>>,
+    failure: Failure,
+}
+
+impl Store {
+    /// Opens `<directory>/journal` and `<directory>/snapshots`, which are made where they are missing. Reads the whole
+    /// journal: call it where blocking is allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: the directory is in use, or damaged.
+    pub fn open(disk: Arc<dyn Disk>, directory: PathBuf, options: Options) -> Result<Self, OpenError> {
+        let snapshots = directory.join("snapshots");
+        disk.create_directory(&snapshots)
+            .map_err(|source| OpenError::Directory { directory: snapshots.clone(), source })?;
+        let path = directory.join("journal");
+        let mut groups: HashMap<GroupId, LogIndex> = HashMap::new();
+        let mut dead = Vec::new();
+        let journal = Journal::open(disk.clone(), &path, options, &mut |position, record| {
+            let group = GroupId::try_from(record.stream).map_err(|_| "a record is of no group")?;
+            dead.extend(groups.entry(group).or_default().recover(position, record)?);
+            Ok(())
+        })
+        .map_err(|source| OpenError::Journal { directory: path, source })?;
+        dead.into_iter().for_each(|position| journal.release(position));
+        groups.values_mut().for_each(LogIndex::settle);
+        let failure = Failure(watch::channel(None).0);
+        Ok(Self { disk, snapshots, journal, found: Mutex::new(groups), failure })
+    }
+
+    /// What ended the journal, once something has. The process is to stop then, and be started again.
+    #[must_use]
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.failure.0.subscribe()
+    }
+
+    /// Waits for what is being written, and closes the journal.
+    pub fn close(&self) {
+        self.journal.close();
+    }
+
+    pub(crate) fn log(&self, group: GroupId) -> GroupLog {
+        let index = self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&group).unwrap_or_default();
+        GroupLog::new(group, self.journal.clone(), index, self.failure.clone())
+    }
+
+    pub(crate) fn snapshot(&self, group: GroupId) -> SnapshotFile {
+        SnapshotFile::new(self.disk.clone(), self.snapshots.join(format!("{group}.snapshot")))
+    }
+
+    pub(crate) fn remove_snapshot(&self, group: GroupId) -> io::Result<()> {
+        match self.disk.remove(&self.snapshots.join(format!("{group}.snapshot"))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.disk.sync_directory(&self.snapshots),
+        }
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+}

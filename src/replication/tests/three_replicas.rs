@@ -1,0 +1,260 @@
+//! Three replicas in one process, on real disks, with a network that can be cut.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    future::Future,
+    path::Path,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use ferrymq_journal::{Options, SystemDisk};
+use ferrymq_replication::{
+    Applied, Group, GroupId, Lane, Machine, NodeId, Store, Timing, Transport, TransportError,
+};
+use tempfile::TempDir;
+
+/// Keeps what it was told, in order.
+#[derive(Default)]
+struct Memory(Vec<Bytes>);
+
+impl Machine for Memory {
+    fn apply(&mut self, _at: Applied, command: Bytes) -> Bytes {
+        self.0.push(command.clone());
+        command
+    }
+
+    fn snapshot(&self) -> Bytes {
+        Bytes::from(self.0.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect::<Vec<_>>().join("\n"))
+    }
+
+    fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
+        let text = String::from_utf8(snapshot.to_vec()).map_err(|error| error.to_string())?;
+        self.0 = text.lines().map(|line| Bytes::from(line.to_owned())).collect();
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Wire {
+    groups: Mutex<HashMap<NodeId, Arc<Group<Memory>>>>,
+    cut: Mutex<HashSet<NodeId>>,
+}
+
+struct From {
+    node: NodeId,
+    wire: Arc<Wire>,
+}
+
+impl Transport for From {
+    fn call(
+        &self,
+        target: NodeId,
+        _lane: Lane,
+        _group: GroupId,
+        request: Bytes,
+        timeout: Duration,
+    ) -> Pin<Box<dyn Future<Output = Result<Bytes, TransportError>> + Send + '_>> {
+        Box::pin(async move {
+            let cut = [self.node, target].iter().any(|node| self.wire.cut.lock().unwrap().contains(node));
+            let group = self.wire.groups.lock().unwrap().get(&target).cloned().filter(|_| !cut);
+            let Some(group) = group else {
+                return Err(TransportError::Unreachable { node: target, reason: "cut".into() });
+            };
+            match tokio::time::timeout(timeout, group.handle(request)).await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(reason)) => Err(TransportError::Failed { node: target, reason }),
+                Err(_) => Err(TransportError::Failed { node: target, reason: "timeout".into() }),
+            }
+        })
+    }
+}
+
+struct Cluster {
+    wire: Arc<Wire>,
+    directory: TempDir,
+}
+
+impl Cluster {
+    async fn of_three() -> Self {
+        let cluster = Self { wire: Arc::default(), directory: TempDir::new().unwrap() };
+        for node in 1..=3 {
+            cluster.start(node).await;
+        }
+        cluster.group(1).initialize(BTreeSet::from([1, 2, 3])).await.unwrap();
+        cluster
+    }
+
+    async fn start(&self, node: NodeId) {
+        let directory = self.directory.path().join(node.to_string());
+        let group = open(node, &directory, self.wire.clone()).await;
+        self.wire.groups.lock().unwrap().insert(node, group);
+    }
+
+    async fn stop(&self, node: NodeId) {
+        let group = self.wire.groups.lock().unwrap().remove(&node).unwrap();
+        group.stop().await;
+    }
+
+    fn group(&self, node: NodeId) -> Arc<Group<Memory>> {
+        self.wire.groups.lock().unwrap().get(&node).unwrap().clone()
+    }
+
+    async fn leader(&self) -> Arc<Group<Memory>> {
+        loop {
+            let groups: Vec<_> = self.wire.groups.lock().unwrap().values().cloned().collect();
+            let cut = self.wire.cut.lock().unwrap().clone();
+            for group in groups {
+                let now = *group.leadership().borrow();
+                if now.leading && now.leader.is_some_and(|leader| !cut.contains(&leader)) {
+                    return group;
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    async fn say(&self, word: &str) {
+        loop {
+            let leader = self.leader().await;
+            if let Ok(pending) = leader.propose(Bytes::from(word.to_owned())).await
+                && pending.applied().await.is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    async fn all_have(&self, words: &[&str]) {
+        let words: Vec<Bytes> = words.iter().map(|word| Bytes::from((*word).to_owned())).collect();
+        loop {
+            let groups: Vec<_> = self.wire.groups.lock().unwrap().values().cloned().collect();
+            if groups.iter().all(|group| group.machine().0 == words) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn open(node: NodeId, directory: &Path, wire: Arc<Wire>) -> Arc<Group<Memory>> {
+    let options = Options { segment_bytes: 1 << 20, ..Options::default() };
+    let store = Store::open(Arc::new(SystemDisk), directory.to_path_buf(), options).unwrap();
+    let transport = Arc::new(From { node, wire });
+    let machine = Arc::new(Mutex::new(Memory::default()));
+    Group::open(7, node, Arc::new(store), transport, machine, Timing::default()).await.unwrap()
+}
+
+async fn in_time<T>(story: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), story).await.expect("the story ends in time")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_is_known_to_all() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        cluster.say("a").await;
+        cluster.say("b").await;
+        cluster.all_have(&["a", "b"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_leader_is_cut_off_another_leads_and_nothing_is_lost() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        cluster.say("a").await;
+        let old = cluster.leader().await.view().leadership.leader.unwrap();
+        cluster.wire.cut.lock().unwrap().insert(old);
+        cluster.say("b").await;
+        cluster.wire.cut.lock().unwrap().clear();
+        cluster.all_have(&["a", "b"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_was_stopped_remembers_and_catches_up() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        cluster.say("a").await;
+        let leader = cluster.leader().await.view().leadership.leader.unwrap();
+        cluster.stop(leader).await;
+        cluster.say("b").await;
+        cluster.start(leader).await;
+        assert!(!cluster.group(leader).is_pristine());
+        cluster.all_have(&["a", "b"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_node_takes_the_place_of_one_that_is_gone() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        cluster.say("a").await;
+        cluster.say("b").await;
+        let leader = cluster.leader().await.view().leadership.leader.unwrap();
+        let gone = (1..=3).find(|node| *node != leader).unwrap();
+        cluster.stop(gone).await;
+        cluster.start(4).await;
+        let voters: BTreeSet<NodeId> = (1..=4).filter(|node| *node != gone).collect();
+        while cluster.leader().await.reconfigure(&voters).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        cluster.all_have(&["a", "b"]).await;
+        assert_eq!(cluster.leader().await.view().voters, voters);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_cut_to_a_snapshot_fills_a_new_node_and_survives_a_restart() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        let big = "x".repeat(400_000);
+        let mut words = Vec::new();
+        for _ in 0..150 {
+            cluster.say(&big).await;
+            words.push(big.as_str());
+            for node in 1..=3 {
+                cluster.group(node).upkeep().await.unwrap();
+            }
+        }
+        cluster.all_have(&words).await;
+        for node in 1..=3 {
+            cluster.stop(node).await;
+            cluster.start(node).await;
+        }
+        cluster.say("last").await;
+        words.push("last");
+        cluster.start(4).await;
+        let voters = BTreeSet::from([1, 2, 3, 4]);
+        while cluster.leader().await.reconfigure(&voters).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        cluster.all_have(&words).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn leadership_is_handed_to_whom_it_is_offered() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        cluster.say("a").await;
+        let leader = cluster.leader().await;
+        let from = leader.view().leadership.leader.unwrap();
+        let to = (1..=3).find(|node| *node != from).unwrap();
+        leader.transfer_leadership(to).await;
+        while !cluster.group(to).leadership().borrow().leading {
+            tokio::task::yield_now().await;
+        }
+        cluster.say("b").await;
+        cluster.all_have(&["a", "b"]).await;
+    })
+    .await;
+}
