@@ -1,1 +1,6 @@
 //! Fakes for tests: a broker, a disk, a network, history checkers
+
+mod disk;
+mod disk_file;
+
+pub use disk::SimulatedDisk;
