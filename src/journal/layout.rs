@@ -21,15 +21,15 @@ pub(crate) enum Entry {
 
 pub(crate) fn entry(name: &str) -> Entry {
     // A name that this code would write differently is not one of its own.
-    if let Some(number) = name.strip_suffix(SEGMENT).and_then(|number| number.parse().ok()) {
-        if segment_name(number) == name {
-            return Entry::Segment(number);
-        }
+    if let Some(number) = name.strip_suffix(SEGMENT).and_then(|number| number.parse().ok())
+        && segment_name(number) == name
+    {
+        return Entry::Segment(number);
     }
-    if let Some(number) = name.strip_prefix(SPARE).and_then(|number| number.parse().ok()) {
-        if spare_name(number) == name {
-            return Entry::Spare(number);
-        }
+    if let Some(number) = name.strip_prefix(SPARE).and_then(|number| number.parse().ok())
+        && spare_name(number) == name
+    {
+        return Entry::Spare(number);
     }
     Entry::Other
 }

@@ -11,7 +11,7 @@ use std::{
 use crate::{Disk, DiskFile, disk::DiskLock};
 
 /// Zeros are written this many at a time.
-const ZEROS: [u8; 256 << 10] = [0; 256 << 10];
+static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
 
 /// Zeros are synced after this many, so that a sync of another file never waits behind more than that.
 const ALLOCATE_SYNC_BYTES: u64 = 8 << 20;

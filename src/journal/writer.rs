@@ -192,7 +192,8 @@ impl Writer {
                 _ => AppendError::Closed,
             }));
         }
-        if matches!(status, Status::Closed) {
+        if matches!(status, Status::Closed) && self.remains_end <= self.end {
+            self.mark();
             // Makes the mark last.
             if let Err(error) = self.segment.file.sync_data() {
                 tracing::warn!(%error, "cannot sync the journal as it is closed; all of it that was acknowledged was synced");
