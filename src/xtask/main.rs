@@ -1,3 +1,61 @@
-//! The project's own commands.
+//! The project's own commands, `cargo xtask …`. CI calls these and nothing else.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `check/` | everything that must hold before a change is taken, without writing anything |
+//! | `fix.rs` | writes what `check` would complain of and a program can mend |
+//! | `test/` | unit tests, client programs, Kubernetes; sums them up |
+//! | `image/` | one static binary, packed into an image without a container engine |
+//! | `cluster/` | the Kubernetes that the tests run on: its binaries, its start and its end |
+//! | `bench.rs` | how fast the broker is |
+//! | `generate.rs` | an example of this package: the files that are made from the custom resources |
+//!
+//! What is built here is kept in `$FERRYMQ_CACHE`, by default `~/.cache/ferrymq`, outside of the checkout.
 
-fn main() {}
+mod bench;
+mod check;
+mod cluster;
+mod command;
+mod fix;
+mod image;
+mod project;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Check format, lints, docs, licences, generated files and the direction of dependencies; write nothing
+    Check,
+    /// Mend what a program can mend: format, lints, generated files
+    Fix,
+    /// Run the tests and sum them up
+    Test(test::Options),
+    /// Pack the image, without a container engine
+    Image(image::Options),
+    /// The Kubernetes that the tests run on
+    #[command(subcommand)]
+    Cluster(cluster::Action),
+    /// Measure the broker
+    Bench(bench::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let project = project::Project::find()?;
+    match Arguments::parse().task {
+        Task::Check => check::run(&project),
+        Task::Fix => fix::run(&project),
+        Task::Test(options) => test::run(&project, &options),
+        Task::Image(options) => image::run(&project, &options),
+        Task::Cluster(action) => cluster::run(&project, &action),
+        Task::Bench(options) => bench::run(&project, &options),
+    }
+}

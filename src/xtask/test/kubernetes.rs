@@ -1,0 +1,29 @@
+//! Stories on a real Kubernetes: `tests/kubernetes`.
+
+use std::env;
+
+use super::tally::Tally;
+use crate::cluster::Cluster;
+use crate::command::command;
+use crate::image::{self, megabytes};
+use crate::project::Project;
+
+pub(super) fn run(project: &Project, name: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
+    let cluster = Cluster::find(project);
+    cluster.up(project)?;
+    let image = match (&cluster, env::var("FERRYMQ_IMAGE")) {
+        // A cluster that is not ours is told by whoever runs this where it finds the image.
+        (Cluster::Given(_), Ok(reference)) => reference,
+        _ => {
+            let packed = image::pack(project, &image::Options::default())?;
+            tally.see(&format!("measured: image: {:.1} MB", megabytes(packed.bytes)));
+            cluster.load(&packed.archive)?;
+            packed.reference
+        }
+    };
+    // One story after another, as each breaks things that the next wants whole; each says what it measured.
+    let arguments = ["test", "--quiet", "--locked", "--package", "ferrymq", "--test", "kubernetes"];
+    let mut tests = command(&project.root, "cargo", &arguments);
+    tests.args(["--", "--include-ignored", "--test-threads", "1", "--nocapture", "--format", "pretty"]).args(name);
+    tally.run(tests.envs(cluster.environment()?).env("FERRYMQ_IMAGE", image))
+}
