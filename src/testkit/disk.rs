@@ -4,7 +4,6 @@
 //! unsynced sector is the old one or the new one, and of the unsynced changes of names some first ones are kept.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -12,7 +11,10 @@ use std::{
 
 use ferrymq_journal::{Disk, DiskFile, DiskLock};
 
-use crate::disk_file::File;
+use crate::{
+    disk_file::File,
+    disk_world::{Faults, NameChange, World},
+};
 
 /// A disk in memory. Clones are the same disk, seen by the same process.
 #[derive(Debug, Clone)]
@@ -28,63 +30,11 @@ struct Machine {
     changed: Condvar,
 }
 
-#[derive(Debug)]
-struct World {
-    chance: Chance,
-    life: u64,
-    files: HashMap<u64, File>,
-    next_file: u64,
-    directories: BTreeSet<PathBuf>,
-    /// Names as processes see them.
-    names: BTreeMap<PathBuf, u64>,
-    /// Names on the platter.
-    durable_names: BTreeMap<PathBuf, u64>,
-    /// What leads from the one to the other.
-    unsynced_names: Vec<NameChange>,
-    locks: BTreeSet<PathBuf>,
-    operations: u64,
-    syncs: u64,
-    faults: Faults,
-    held: u64,
-}
-
-#[derive(Debug, Default)]
-struct Faults {
-    power_loss_at: Option<u64>,
-    sync_failures_from: Option<u64>,
-    capacity: Option<u64>,
-    short_writes: u64,
-    unlistable: bool,
-    hold_syncs: bool,
-}
-
-#[derive(Debug, Clone)]
-enum NameChange {
-    Put(PathBuf, u64),
-    Remove(PathBuf),
-    Rename(PathBuf, PathBuf),
-}
-
 impl SimulatedDisk {
     /// An empty disk. What is lost at a power loss follows from the seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let world = World {
-            chance: Chance(seed),
-            life: 0,
-            files: HashMap::new(),
-            next_file: 0,
-            directories: BTreeSet::new(),
-            names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
-            unsynced_names: Vec::new(),
-            locks: BTreeSet::new(),
-            operations: 0,
-            syncs: 0,
-            faults: Faults::default(),
-            held: 0,
-        };
-        Self { machine: Arc::new(Machine { world: Mutex::new(world), changed: Condvar::new() }), life: 0 }
+        Self { machine: Arc::new(Machine { world: Mutex::new(World::new(seed)), changed: Condvar::new() }), life: 0 }
     }
 
     /// The power fails, unless it did already, and comes back: gives the disk to the next process. Everything of the
@@ -399,99 +349,14 @@ impl Machine {
     }
 }
 
-impl World {
-    fn file(&mut self, path: &Path) -> io::Result<&mut File> {
-        let file = *self.names.get(path).ok_or(io::ErrorKind::NotFound)?;
-        self.inode(file)
-    }
-
-    fn inode(&mut self, file: u64) -> io::Result<&mut File> {
-        self.files.get_mut(&file).ok_or(io::ErrorKind::NotFound.into())
-    }
-
-    fn name(&mut self, change: NameChange) {
-        change.apply(&mut self.names);
-        self.unsynced_names.push(change);
-    }
-
-    /// The file may be that long.
-    fn has_room(&mut self, file: u64, length: u64) -> io::Result<bool> {
-        let own = self.inode(file)?.length();
-        let Some(capacity) = self.faults.capacity.filter(|_| length > own) else { return Ok(true) };
-        let used = self.names.values().filter_map(|file| self.files.get(file)).map(File::length).sum::<u64>();
-        Ok(used - own.min(used) + length <= capacity)
-    }
-
-    fn lose_power(&mut self) {
-        let kept = self.chance.below(self.unsynced_names.len() as u64 + 1) as usize;
-        for change in self.unsynced_names.drain(..).take(kept) {
-            change.apply(&mut self.durable_names);
-        }
-        self.names = self.durable_names.clone();
-        let mut files: Vec<_> = self.files.iter_mut().collect();
-        // In an order that does not depend on the hash: the same seed loses the same.
-        files.sort_unstable_by_key(|(number, _)| **number);
-        for (_, file) in files {
-            file.lose_power(&mut self.chance);
-        }
-        self.end_life();
-    }
-
-    fn end_life(&mut self) {
-        self.life += 1;
-        self.locks.clear();
-        self.faults = Faults::default();
-        let names = &self.names;
-        let durable = &self.durable_names;
-        self.files.retain(|file, _| names.values().chain(durable.values()).any(|named| named == file));
-    }
-}
-
-impl NameChange {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Put(path, _) | Self::Remove(path) | Self::Rename(_, path) => path,
-        }
-    }
-
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            Self::Put(path, file) => {
-                names.insert(path.clone(), *file);
-            }
-            Self::Remove(path) => {
-                names.remove(path);
-            }
-            Self::Rename(from, to) => {
-                if let Some(file) = names.remove(from) {
-                    names.insert(to.clone(), file);
-                }
-            }
-        }
-    }
-}
-
-/// Numbers that follow from a seed (SplitMix64).
-#[derive(Debug)]
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    /// A number below this bound, which is not 0.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
-    }
-}
-
 fn dead() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "simulated power loss")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn disk(seed: u64) -> (SimulatedDisk, &'static Path) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::disk::Chance;
+use crate::disk_world::Chance;
 
 /// What a disk writes whole or not at all.
 const SECTOR: u64 = 512;

@@ -2,5 +2,6 @@
 
 mod disk;
 mod disk_file;
+mod disk_world;
 
 pub use disk::SimulatedDisk;
