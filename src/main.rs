@@ -1,6 +1,118 @@
-//! The one binary.
+//! `ferrymq`: the operator, the broker, and what people type, in one binary.
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, anyhow};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+mod launch;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() {}
+/// Message queues for Kubernetes.
+#[derive(Parser)]
+#[command(name = "ferrymq", version, about, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the operator; the chart sets its environment.
+    Operator,
+    /// Runs one broker; the operator writes its configuration.
+    Broker {
+        /// The configuration, as JSON.
+        #[arg(long, default_value = "/etc/ferrymq/broker.json")]
+        config: PathBuf,
+    },
+    /// Runs a whole cluster on this machine, from the same YAML as on Kubernetes.
+    Dev(ferrymq_cli::dev::Arguments),
+    /// Asks a broker, or tells it something.
+    Ctl(ferrymq_cli::ctl::Arguments),
+    /// Prints the custom resource definitions.
+    Crds,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log(&arguments.command);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(run(arguments.command)),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ferrymq: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Operator => Ok(ferrymq_operator::run(ferrymq_operator::Settings::from_environment()?).await?),
+        Command::Broker { config } => broker(config).await,
+        Command::Dev(arguments) => {
+            let stop = stopped()?;
+            Ok(ferrymq_cli::dev::run(&arguments, &launch::InThisProcess, stop, &mut std::io::stdout()).await?)
+        }
+        Command::Ctl(arguments) => {
+            print!("{}", ferrymq_cli::ctl::run(&arguments).await?);
+            Ok(())
+        }
+        Command::Crds => {
+            print!("{}", ferrymq_api::crds_yaml()?);
+            Ok(())
+        }
+    }
+}
+
+async fn broker(config: PathBuf) -> anyhow::Result<()> {
+    let configuration = ferrymq_server::read_configuration(&config)?;
+    let name = env::var("FERRYMQ_NODE_NAME").context("FERRYMQ_NODE_NAME is not set: it is the pod's name")?;
+    let ordinal = name.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok());
+    let ordinal = ordinal.with_context(|| format!("FERRYMQ_NODE_NAME is '{name}', which does not end in a number"))?;
+    let zone = env::var("FERRYMQ_ZONE").ok().filter(|zone| !zone.is_empty());
+    let stop = stopped()?;
+    let running = ferrymq_server::start(configuration, ordinal, zone).await?;
+    tokio::select! {
+        () = stop => {
+            running.stop().await;
+            Ok(())
+        }
+        // Nothing can be promised any more: the next start reads what is on the disk.
+        reason = running.failed() => Err(anyhow!("the disk failed: {reason}")),
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Services log as JSON; what people type logs only what goes wrong. `FERRYMQ_LOG` asks for more.
+fn log(command: &Command) {
+    let service = matches!(command, Command::Operator | Command::Broker { .. });
+    let default = if service { "info,openraft=error" } else { "error,openraft=off" };
+    let filter = EnvFilter::try_from_env("FERRYMQ_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if service {
+        subscriber.json().init();
+    } else {
+        subscriber.compact().init();
+    }
+}

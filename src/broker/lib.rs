@@ -1,1 +1,40 @@
-//! A node: catalogue, placement, effects, links
+//! A node: what it keeps, whom it talks to, and the port that front ends call.
+//!
+//! ```text
+//!   front end ──> session.rs ──> catalogue/ (where does it go?)
+//!                     │
+//!                     ▼
+//!                 gateway/outbox.rs ── one ordered way to each shard ──> shard/intake.rs (on the leader)
+//!                                                                            │ entries
+//!   front end <── gateway/consumers.rs <── link/ <── shard/state.rs <── replication (on every mirror)
+//! ```
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | `node/` | [`Node`]: its life, its parts, and what it does when something changes |
+//! | `session.rs` | a client's session |
+//! | `gateway/` | this node's clients' side of the shards |
+//! | `shard/` | this node's replicas |
+//! | `catalogue/` | what there is: nodes, shards, exchanges, queues, users, topics |
+//! | `link/` | how nodes talk to each other |
+//! | `identity.rs` | who a node is |
+//!
+//! Invariants: a lock of a shard may be held when one of the gateway is taken, never the other way round; what was told to
+//! a client as confirmed was applied by its shard; a node never forms a cluster by itself.
+
+mod catalogue;
+mod gateway;
+mod identity;
+mod link;
+mod node;
+mod refusal;
+mod session;
+mod shard;
+
+pub use identity::IdentityError;
+pub use node::{
+    Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, Node, NodeView, Phase, QueueInTopic, QueueView,
+    SafeToStop, Settings, ShardView, StartError, Topic, TopicRefusal, TopicView,
+};
+pub use ferrymq_replication::Timing;
+pub use session::Session;

@@ -49,6 +49,7 @@ pub enum Effect {
 pub struct ShardMachine {
     progress: Progress,
     queues: BTreeMap<QueueId, Queue>,
+    bytes: u64,
 }
 
 impl ShardMachine {
@@ -78,6 +79,12 @@ impl ShardMachine {
         self.queues.get(&id)
     }
 
+    /// Bytes of all messages.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// All queues, by number.
     pub fn queues(&self) -> impl Iterator<Item = (QueueId, &Queue)> {
         self.queues.iter().map(|(id, queue)| (*id, queue))
@@ -94,6 +101,7 @@ impl ShardMachine {
     fn run(&mut self, command: Command, effects: &mut Vec<Effect>) {
         match command {
             Command::Enqueue { queue, message } => {
+                self.bytes += message.len() as u64;
                 let message = self.queues.entry(queue).or_default().push(message);
                 effects.push(Effect::Enqueued { queue, message });
             }
@@ -101,7 +109,8 @@ impl ShardMachine {
             Command::Accept { queue, messages } | Command::Discard { queue, messages } => {
                 let Some(stored) = self.queues.get_mut(&queue) else { return };
                 for message in messages {
-                    if stored.remove(message).is_some() {
+                    if let Some(removed) = stored.remove(message) {
+                        self.bytes -= removed.message.len() as u64;
                         effects.push(Effect::Removed { queue, message });
                     }
                 }
@@ -118,7 +127,8 @@ impl ShardMachine {
                 self.queues.entry(queue).or_default();
             }
             Command::Delete { queue } => {
-                if self.queues.remove(&queue).is_some() {
+                if let Some(removed) = self.queues.remove(&queue) {
+                    self.bytes -= removed.bytes();
                     effects.push(Effect::Deleted { queue });
                 }
             }
@@ -128,7 +138,7 @@ impl ShardMachine {
     /// The whole state, as bytes.
     #[must_use]
     pub fn snapshot(&self) -> Bytes {
-        let bytes: u64 = self.queues.values().map(|queue| queue.bytes() + 16 * queue.len() as u64 + 32).sum();
+        let bytes = self.bytes + self.queues.values().map(|queue| 16 * queue.len() as u64 + 32).sum::<u64>();
         let mut out = BytesMut::with_capacity(usize::try_from(bytes).unwrap_or(0) + 64);
         out.write_u8(SNAPSHOT_FORMAT);
         self.progress.save(&mut out);
@@ -158,7 +168,8 @@ impl ShardMachine {
             let id = QueueId::new(id).ok_or(Malformed::Unknown { field: "queue", value: id })?;
             queues.insert(id, Queue::restore(&mut from)?);
         }
-        Ok(Self { progress, queues })
+        let bytes = queues.values().map(Queue::bytes).sum();
+        Ok(Self { progress, queues, bytes })
     }
 }
 

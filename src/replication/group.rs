@@ -31,6 +31,8 @@ use crate::{
 const SNAPSHOT_AFTER_BYTES: u64 = 32 << 20;
 /// A group that holds a segment this many behind the newest is made to let go of it.
 const SEGMENTS_HELD: u64 = 4;
+/// Entries kept behind a snapshot, for followers that are a little behind.
+const ENTRIES_KEPT: u64 = 128;
 /// How far behind a replica may be, in entries, and still count as in sync.
 const IN_SYNC_WITHIN: u64 = 64;
 /// The most bytes of a snapshot that are taken from another node.
@@ -158,7 +160,7 @@ impl<M: Machine> Group<M> {
             election_timeout_max: millis(timing.election.1),
             enable_pre_vote: Some(true),
             snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: 128,
+            max_in_snapshot_log_to_keep: ENTRIES_KEPT,
             max_payload_entries: 64,
             replication_lag_threshold: u64::MAX,
             ..Config::default()
@@ -407,8 +409,10 @@ impl<M: Machine> Group<M> {
         };
         if due {
             self.raft.trigger().snapshot().await.map_err(io::Error::other)?;
-            if let Some(applied) = self.raft.metrics().borrow_watched().snapshot {
-                let keep = if self.log.oldest_segment().is_some_and(|oldest| oldest + SEGMENTS_HELD < current) { 0 } else { 128 };
+            let snapshot = self.raft.metrics().borrow_watched().snapshot;
+            if let Some(applied) = snapshot {
+                let holds = self.log.oldest_segment().is_some_and(|oldest| oldest + SEGMENTS_HELD < current);
+                let keep = if holds { 0 } else { ENTRIES_KEPT };
                 let upto = applied.index.saturating_sub(keep);
                 self.raft.trigger().purge_log(upto).await.map_err(io::Error::other)?;
             }

@@ -1,1 +1,25 @@
-//! Configuration, listeners, wiring, shutdown
+//! A broker as a process has it: configuration, listeners, wiring, shutdown.
+//!
+//! ```text
+//!   Configuration ──> start ──> Node (broker)
+//!                        ├────> links of other nodes
+//!                        ├────> listeners ──> amqp::serve, a task a client
+//!                        └────> management::serve ──> admin.rs (the node as the admin port)
+//! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `start.rs` | [`start`] and [`Running`] |
+//! | `listeners.rs` | clients' connections |
+//! | `admin.rs` | the node as the admin port |
+//! | `memory.rs` | how much memory messages may take |
+
+mod admin;
+mod listeners;
+mod memory;
+mod start;
+
+pub use start::{Running, StartError, read_configuration, start};
+
+/// The version that runs.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,0 +1,67 @@
+//! The catalogue as a replicated machine.
+
+use bytes::Bytes;
+use ferrymq_replication::{Applied, Machine};
+use tokio::sync::watch;
+
+use super::{
+    Catalogue,
+    command::{Answer, Command, Denied},
+    records::Records,
+};
+
+/// The snapshot's and the commands' version: the first byte of each.
+const VERSION: u8 = 1;
+
+/// The catalogue, and how far it is.
+pub(crate) struct CatalogueMachine {
+    pub(crate) catalogue: Catalogue,
+    /// Index of the last command; changes with each.
+    applied: watch::Sender<u64>,
+}
+
+impl CatalogueMachine {
+    pub(crate) fn new() -> (Self, watch::Receiver<u64>) {
+        let (applied, watch) = watch::channel(0);
+        (Self { catalogue: Catalogue::default(), applied }, watch)
+    }
+
+    /// A command as it is proposed.
+    pub(crate) fn encode(command: &Command) -> Result<Bytes, postcard::Error> {
+        postcard::to_extend(command, vec![VERSION]).map(Bytes::from)
+    }
+
+    /// The answer to a command.
+    pub(crate) fn decode(answer: &[u8]) -> Result<Answer, postcard::Error> {
+        postcard::from_bytes(answer)
+    }
+}
+
+impl Machine for CatalogueMachine {
+    fn apply(&mut self, at: Applied, command: Bytes) -> Bytes {
+        let answer = match command.split_first() {
+            Some((&VERSION, bytes)) => match postcard::from_bytes(bytes) {
+                Ok(command) => self.catalogue.apply(command),
+                Err(error) => Answer::Denied(Denied::Not { reason: error.to_string() }),
+            },
+            _ => Answer::Denied(Denied::Not { reason: "the command is of a newer version".into() }),
+        };
+        self.applied.send_replace(at.index);
+        // Only what cannot be held in memory would fail here.
+        postcard::to_allocvec(&answer).map(Bytes::from).unwrap_or_default()
+    }
+
+    fn snapshot(&self) -> Bytes {
+        postcard::to_extend(&self.catalogue.records, vec![VERSION]).map(Bytes::from).unwrap_or_default()
+    }
+
+    fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
+        let Some((&VERSION, bytes)) = snapshot.split_first() else {
+            return Err("the catalogue's snapshot is of a newer version".into());
+        };
+        let records: Records = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
+        self.catalogue = Catalogue::of(records);
+        self.applied.send_modify(|_| ());
+        Ok(())
+    }
+}

@@ -1,0 +1,28 @@
+//! The catalogue: what there is. One Raft group that every node holds, and every node reads its own copy of.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `records.rs` | what is kept of nodes, shards, exchanges, queues, users and topics |
+//! | `command.rs` | how it changes, and what it answers |
+//! | `state.rs` | [`Catalogue`]: all of it, and the routing that follows from it |
+//! | `apply.rs` | each command's effect |
+//! | `topics.rs` | the effect of declaring and removing a topic |
+//! | `machine.rs` | the catalogue as a replicated machine |
+
+mod apply;
+mod command;
+mod machine;
+mod records;
+mod state;
+mod topics;
+
+pub(crate) use command::{Answer, Command, Denied};
+pub(crate) use machine::CatalogueMachine;
+pub(crate) use records::{
+    BindingRecord, ExchangeRecord, NodeRecord, Owner, QueueRecord, ShardRecord, TopicBindingSpec, TopicQueueSpec,
+    TopicRecord, TopicSpec, UserRecord,
+};
+pub(crate) use state::{Catalogue, Routed};
+
+/// The catalogue's own group.
+pub(crate) const CATALOGUE_GROUP: u32 = 0;

@@ -1,0 +1,249 @@
+//! The catalogue, and the routing that follows from it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ferrymq_core::ExchangeKind;
+use ferrymq_queue::{Exchange, QueueId};
+
+use super::records::{BindingRecord, ExchangeRecord, QueueRecord, Records, ShardRecord, VirtualHostRecords};
+
+/// Shards made for each number of mirrors that is in use.
+const SHARDS_IN_POOL: usize = 12;
+
+/// The exchanges that every virtual host has.
+pub(super) const BUILT_IN_EXCHANGES: [(&str, ExchangeKind); 3] =
+    [("amq.direct", ExchangeKind::Direct), ("amq.fanout", ExchangeKind::Fanout), ("amq.topic", ExchangeKind::Topic)];
+
+/// What there is. Changed only by [`Catalogue::apply`], on every node alike.
+#[derive(Default)]
+pub(crate) struct Catalogue {
+    pub(crate) records: Records,
+    routes: HashMap<String, HashMap<String, Exchange>>,
+    names: HashMap<QueueId, (String, String)>,
+    /// Queues by shard, for placing new ones.
+    queues_in_shard: HashMap<u32, usize>,
+}
+
+/// Where a message goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Routed {
+    /// There is no such exchange.
+    NoExchange,
+    /// Clients may not publish to it.
+    Internal,
+    /// To the queues that were put.
+    Queues,
+}
+
+impl Catalogue {
+    /// The catalogue of these records.
+    pub(crate) fn of(records: Records) -> Self {
+        let mut catalogue = Self { records: Records::default(), ..Self::default() };
+        for (host, content) in &records.virtual_hosts {
+            for (name, exchange) in &content.exchanges {
+                catalogue.routes_of(host).insert(name.clone(), Exchange::new(exchange.kind));
+            }
+            for (name, queue) in &content.queues {
+                catalogue.index_queue(host, name, queue);
+            }
+            for binding in &content.bindings {
+                if let Some(queue) = content.queues.get(&binding.queue).and_then(|queue| QueueId::new(queue.id)) {
+                    catalogue.route_binding(host, binding, queue);
+                }
+            }
+        }
+        catalogue.records = records;
+        catalogue
+    }
+
+    /// Whether the cluster is formed.
+    pub(crate) fn is_formed(&self) -> bool {
+        !self.records.cluster_id.is_empty()
+    }
+
+    /// Puts the queues that a message goes to: id and shard.
+    pub(crate) fn route(&self, host: &str, exchange: &str, key: &str, out: &mut Vec<(QueueId, u32)>) -> Routed {
+        let Some(content) = self.records.virtual_hosts.get(host) else { return Routed::NoExchange };
+        if exchange.is_empty() {
+            out.extend(content.queues.get(key).and_then(|queue| Some((QueueId::new(queue.id)?, queue.shard))));
+            return Routed::Queues;
+        }
+        let Some(route) = self.routes.get(host).and_then(|routes| routes.get(exchange)) else {
+            return Routed::NoExchange;
+        };
+        if content.exchanges.get(exchange).is_some_and(|record| record.internal) {
+            return Routed::Internal;
+        }
+        let mut queues = Vec::new();
+        route.route(key, &mut queues);
+        out.extend(queues.into_iter().filter_map(|id| Some((id, self.queue_by_id(id)?.2.shard))));
+        Routed::Queues
+    }
+
+    /// A queue by name.
+    pub(crate) fn queue(&self, host: &str, name: &str) -> Option<&QueueRecord> {
+        self.records.virtual_hosts.get(host)?.queues.get(name)
+    }
+
+    /// A queue by number: virtual host, name and record.
+    pub(crate) fn queue_by_id(&self, id: QueueId) -> Option<(&str, &str, &QueueRecord)> {
+        let (host, name) = self.names.get(&id)?;
+        Some((host, name, self.queue(host, name)?))
+    }
+
+    /// Every queue of a shard.
+    pub(crate) fn queues_of_shard(&self, shard: u32) -> BTreeSet<u64> {
+        let queues = self.records.virtual_hosts.values().flat_map(|content| content.queues.values());
+        queues.filter(|queue| queue.shard == shard).map(|queue| queue.id).collect()
+    }
+
+    /// An exchange by name.
+    pub(crate) fn exchange(&self, host: &str, name: &str) -> Option<&ExchangeRecord> {
+        self.records.virtual_hosts.get(host)?.exchanges.get(name)
+    }
+
+    pub(super) fn add_virtual_host(&mut self, host: &str) {
+        if self.records.virtual_hosts.contains_key(host) {
+            return;
+        }
+        self.records.virtual_hosts.insert(host.to_owned(), VirtualHostRecords::default());
+        for (name, kind) in BUILT_IN_EXCHANGES {
+            self.add_exchange(
+                host,
+                name,
+                ExchangeRecord { kind, durable: true, auto_delete: false, internal: false },
+            );
+        }
+    }
+
+    pub(super) fn add_exchange(&mut self, host: &str, name: &str, exchange: ExchangeRecord) {
+        self.routes_of(host).insert(name.to_owned(), Exchange::new(exchange.kind));
+        if let Some(content) = self.records.virtual_hosts.get_mut(host) {
+            content.exchanges.insert(name.to_owned(), exchange);
+        }
+    }
+
+    pub(super) fn remove_exchange(&mut self, host: &str, name: &str) {
+        self.routes_of(host).remove(name);
+        if let Some(content) = self.records.virtual_hosts.get_mut(host) {
+            content.exchanges.remove(name);
+            content.bindings.retain(|binding| binding.exchange != name);
+        }
+    }
+
+    pub(super) fn add_queue(&mut self, host: &str, name: &str, queue: QueueRecord) {
+        self.index_queue(host, name, &queue);
+        if let Some(content) = self.records.virtual_hosts.get_mut(host) {
+            content.queues.insert(name.to_owned(), queue);
+        }
+    }
+
+    /// Removes a queue and its bindings; exchanges that are to go with their last binding go too.
+    pub(super) fn remove_queue(&mut self, host: &str, name: &str) -> Option<QueueRecord> {
+        let content = self.records.virtual_hosts.get_mut(host)?;
+        let queue = content.queues.remove(name)?;
+        let bindings: Vec<BindingRecord> =
+            content.bindings.iter().filter(|binding| binding.queue == name).cloned().collect();
+        let id = QueueId::new(queue.id)?;
+        for binding in bindings {
+            self.remove_binding(host, &binding, id);
+        }
+        self.names.remove(&id);
+        if let Some(count) = self.queues_in_shard.get_mut(&queue.shard) {
+            *count = count.saturating_sub(1);
+        }
+        Some(queue)
+    }
+
+    pub(super) fn add_binding(&mut self, host: &str, binding: BindingRecord, queue: QueueId) {
+        self.route_binding(host, &binding, queue);
+        if let Some(content) = self.records.virtual_hosts.get_mut(host) {
+            content.bindings.insert(binding);
+        }
+    }
+
+    pub(super) fn remove_binding(&mut self, host: &str, binding: &BindingRecord, queue: QueueId) {
+        let Some(content) = self.records.virtual_hosts.get_mut(host) else { return };
+        if !content.bindings.remove(binding) {
+            return;
+        }
+        let auto_delete = content.exchanges.get(&binding.exchange).is_some_and(|exchange| exchange.auto_delete);
+        let Some(route) = self.routes_of(host).get_mut(&binding.exchange) else { return };
+        route.unbind(&binding.key, queue);
+        if auto_delete && route.is_unused() {
+            self.remove_exchange(host, &binding.exchange);
+        }
+    }
+
+    /// Whether an exchange has no bindings.
+    pub(super) fn is_unused(&self, host: &str, exchange: &str) -> bool {
+        self.routes.get(host).and_then(|routes| routes.get(exchange)).is_none_or(Exchange::is_unused)
+    }
+
+    /// The shard for a new queue: of those with this many mirrors, the one with the fewest queues. Makes them where there
+    /// are none.
+    pub(super) fn shard_for(&mut self, mirrors: u8) -> Option<u32> {
+        let nodes = self.records.nodes.values().filter(|node| !node.replaced).count();
+        let mirrors = usize::from(mirrors.max(1)).min(nodes);
+        if !self.records.shards.values().any(|shard| usize::from(shard.mirrors) == mirrors) {
+            self.make_pool(mirrors);
+        }
+        let pool = self.records.shards.iter().filter(|(_, shard)| usize::from(shard.mirrors) == mirrors);
+        pool.map(|(id, _)| *id).min_by_key(|id| (self.queues_in_shard.get(id).copied().unwrap_or(0), *id))
+    }
+
+    /// Makes a pool of shards, spread evenly over the nodes, each over as many zones as there are.
+    fn make_pool(&mut self, mirrors: usize) {
+        let mut nodes: Vec<u64> =
+            self.records.nodes.iter().filter(|(_, node)| !node.replaced).map(|(id, _)| *id).collect();
+        for shard in 0..SHARDS_IN_POOL {
+            if nodes.is_empty() {
+                return;
+            }
+            let by = shard % nodes.len();
+            nodes.rotate_left(by.min(1));
+            let mut chosen: Vec<u64> = Vec::new();
+            let mut zones: BTreeSet<Option<&String>> = BTreeSet::new();
+            let zone = |id: &u64| self.records.nodes.get(id).and_then(|node| node.zone.as_ref());
+            // First one of each zone, then whatever is left.
+            for id in &nodes {
+                if chosen.len() < mirrors && (zone(id).is_none() || zones.insert(zone(id))) {
+                    chosen.push(*id);
+                }
+            }
+            for id in &nodes {
+                if chosen.len() < mirrors && !chosen.contains(id) {
+                    chosen.push(*id);
+                }
+            }
+            let Some(preferred) = chosen.first().copied() else { return };
+            let placed: BTreeSet<u64> = chosen.into_iter().collect();
+            self.records.next_shard += 1;
+            let record = ShardRecord {
+                mirrors: u8::try_from(mirrors).unwrap_or(u8::MAX),
+                first_voters: placed.clone(),
+                begun: false,
+                placed_on: placed,
+                preferred,
+            };
+            self.records.shards.insert(self.records.next_shard, record);
+        }
+    }
+
+    fn routes_of(&mut self, host: &str) -> &mut HashMap<String, Exchange> {
+        self.routes.entry(host.to_owned()).or_default()
+    }
+
+    fn route_binding(&mut self, host: &str, binding: &BindingRecord, queue: QueueId) {
+        if let Some(route) = self.routes_of(host).get_mut(&binding.exchange) {
+            route.bind(&binding.key, queue);
+        }
+    }
+
+    fn index_queue(&mut self, host: &str, name: &str, queue: &QueueRecord) {
+        if let Some(id) = QueueId::new(queue.id) {
+            self.names.insert(id, (host.to_owned(), name.to_owned()));
+        }
+        *self.queues_in_shard.entry(queue.shard).or_default() += 1;
+    }
+}

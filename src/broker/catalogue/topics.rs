@@ -1,0 +1,164 @@
+//! The effect of declaring and removing a topic: all of it, or nothing.
+
+use std::collections::BTreeSet;
+
+use ferrymq_queue::QueueId;
+
+use super::{
+    Catalogue,
+    apply::{denied, exchange_differs, no_virtual_host},
+    command::{Answer, Denied, KindName},
+    records::{BindingRecord, ExchangeRecord, TopicRecord, TopicSpec},
+};
+
+impl Catalogue {
+    pub(super) fn declare_topic(&mut self, topic: TopicSpec, empty: &[String]) -> Answer {
+        let before = match self.may_declare(&topic) {
+            Ok(before) => before,
+            Err(answer) => return *answer,
+        };
+        let host = topic.virtual_host.clone();
+        if self.exchange(&host, &topic.name).is_none() {
+            self.add_exchange(&host, &topic.name, exchange_of(&topic));
+        }
+        for queue in &topic.queues {
+            if let Answer::Denied(why) = self.declare_queue(&host, &queue.name, true, false, None, topic.mirrors) {
+                return denied(why);
+            }
+        }
+        let wanted = topic.wanted_bindings();
+        let mut gone = Vec::new();
+        if let Some(before) = before {
+            for binding in before.wanted_bindings().difference(&wanted) {
+                self.drop_binding(&host, binding);
+            }
+            let kept: BTreeSet<&String> = topic.queues.iter().map(|queue| &queue.name).collect();
+            for queue in before.queues.iter().filter(|queue| !kept.contains(&queue.name)) {
+                if empty.contains(&queue.name) {
+                    gone.extend(self.remove_queue(&host, &queue.name).map(|queue| (queue.id, queue.shard)));
+                }
+            }
+        }
+        for binding in wanted {
+            if let Some(queue) = self.queue(&host, &binding.queue).and_then(|queue| QueueId::new(queue.id)) {
+                self.add_binding(&host, binding, queue);
+            }
+        }
+        self.records.topics.insert((host, topic.name.clone()), TopicRecord { spec: topic });
+        Answer::Gone { queues: gone }
+    }
+
+    /// Checks all before anything changes; gives the earlier declaration.
+    fn may_declare(&self, topic: &TopicSpec) -> Result<Option<TopicSpec>, Box<Answer>> {
+        let host = &topic.virtual_host;
+        if !self.records.virtual_hosts.contains_key(host) {
+            return Err(Box::new(no_virtual_host(host)));
+        }
+        let before = self.records.topics.get(&(host.clone(), topic.name.clone())).map(|record| &record.spec);
+        if let Some(other) = before.filter(|before| before.owner_uid != topic.owner_uid) {
+            return Err(Box::new(denied(Denied::Owned { owner: other.owner_name.clone() })));
+        }
+        let adopted = |kind, name: &String| {
+            if topic.adopt {
+                return Ok(());
+            }
+            Err(Box::new(denied(Denied::NotAdopted { kind, name: name.clone() })))
+        };
+        if let Some(current) = self.exchange(host, &topic.name) {
+            if before.is_none() {
+                adopted(KindName::Exchange, &topic.name)?;
+            }
+            if let Some(answer) = exchange_differs(&topic.name, &exchange_of(topic), current) {
+                return Err(Box::new(answer));
+            }
+        }
+        for queue in &topic.queues {
+            let known = before.is_some_and(|before| before.queues.iter().any(|known| known.name == queue.name));
+            let Some(current) = self.queue(host, &queue.name) else { continue };
+            if let Some(owner) = self.owner_of_queue(host, &queue.name, &topic.name) {
+                return Err(Box::new(denied(Denied::Owned { owner })));
+            }
+            if !known {
+                adopted(KindName::Queue, &queue.name)?;
+            }
+            if !current.durable || current.auto_delete || current.exclusive.is_some() {
+                let what = if current.durable { "auto_delete" } else { "durable" };
+                return Err(Box::new(denied(Denied::Inequivalent {
+                    kind: KindName::Queue,
+                    name: queue.name.clone(),
+                    argument: what.to_owned(),
+                    received: (what == "durable").to_string(),
+                    current: (what != "durable").to_string(),
+                })));
+            }
+        }
+        for binding in &topic.bindings {
+            if self.exchange(host, &binding.source).is_none() && binding.source != topic.name {
+                let name = binding.source.clone();
+                return Err(Box::new(denied(Denied::NotFound { kind: KindName::Exchange, name })));
+            }
+        }
+        Ok(before.cloned())
+    }
+
+    /// Who declares a queue in another topic than this one.
+    fn owner_of_queue(&self, host: &str, queue: &str, topic: &str) -> Option<String> {
+        let mut others = self.records.topics.iter().filter(|((other_host, name), _)| other_host == host && name != topic);
+        let (_, record) = others.find(|(_, record)| record.spec.queues.iter().any(|known| known.name == queue))?;
+        Some(record.spec.owner_name.clone())
+    }
+
+    pub(super) fn remove_topic(&mut self, host: &str, name: &str, owner_uid: &str, delete: bool) -> Answer {
+        let key = (host.to_owned(), name.to_owned());
+        if self.records.topics.get(&key).is_none_or(|record| record.spec.owner_uid != owner_uid) {
+            return Answer::Gone { queues: Vec::new() };
+        }
+        let Some(record) = self.records.topics.remove(&key) else { return Answer::Gone { queues: Vec::new() } };
+        if !delete {
+            return Answer::Gone { queues: Vec::new() };
+        }
+        let queues = record.spec.queues.iter().filter_map(|queue| self.remove_queue(host, &queue.name));
+        let queues = queues.map(|queue| (queue.id, queue.shard)).collect();
+        self.remove_exchange(host, name);
+        Answer::Gone { queues }
+    }
+
+    fn drop_binding(&mut self, host: &str, binding: &BindingRecord) {
+        if let Some(queue) = self.queue(host, &binding.queue).and_then(|queue| QueueId::new(queue.id)) {
+            self.remove_binding(host, binding, queue);
+        }
+    }
+
+    /// What of a topic is not as it was declared, as a sentence; empty where all is.
+    pub(crate) fn drift(&self, topic: &TopicSpec) -> String {
+        let host = &topic.virtual_host;
+        let mut wrong = Vec::new();
+        match self.exchange(host, &topic.name) {
+            None => wrong.push(format!("exchange {} is missing", topic.name)),
+            Some(current) if exchange_differs(&topic.name, &exchange_of(topic), current).is_some() => {
+                wrong.push(format!("exchange {} is another one", topic.name));
+            }
+            Some(_) => {}
+        }
+        for queue in &topic.queues {
+            if self.queue(host, &queue.name).is_none() {
+                wrong.push(format!("queue {} is missing", queue.name));
+            }
+        }
+        let wanted = topic.wanted_bindings();
+        let Some(content) = self.records.virtual_hosts.get(host) else { return "the virtual host is missing".into() };
+        for binding in wanted.difference(&content.bindings) {
+            wrong.push(format!("queue {} is not bound to {} by '{}'", binding.queue, binding.exchange, binding.key));
+        }
+        let own = |queue: &String| topic.queues.iter().any(|known| known.name == *queue);
+        let extra = content.bindings.iter().filter(|binding| binding.exchange == topic.name && own(&binding.queue));
+        for binding in extra.filter(|binding| !wanted.contains(binding)) {
+            wrong.push(format!("queue {} is bound to {} by '{}' too", binding.queue, binding.exchange, binding.key));
+        }
+        wrong.join("; ")
+    }
+}
+
+fn exchange_of(topic: &TopicSpec) -> ExchangeRecord {
+    ExchangeRecord { kind: topic.kind, durable: true, auto_delete: false, internal: false }
+}

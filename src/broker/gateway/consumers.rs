@@ -1,0 +1,233 @@
+//! Consumers of this node, and what they hold.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender};
+use ferrymq_queue::{QueueId, decode_message};
+
+use crate::{
+    link::{Attachment, Claims},
+    shard::GET,
+};
+
+/// Deliveries under way to one consumer at most, where its prefetch is not less.
+pub(crate) const WINDOW: u32 = 1024;
+/// Grants are told when this many have gathered.
+const GRANT_AT: u32 = WINDOW / 4;
+
+/// Consumers of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Consumers {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: u64,
+    consumers: HashMap<u64, Entry>,
+    held: HashMap<QueueId, Held>,
+    /// The term of the leader that each shard's consumers were made known to.
+    terms: HashMap<u32, u64>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    session: u64,
+    channel: u16,
+    events: EventSender,
+    shard: u32,
+    attachment: Attachment,
+    /// Passed on, and not granted again yet.
+    passed_on: u32,
+}
+
+#[derive(Debug)]
+struct Held {
+    shard: u32,
+    /// Consumer and session by message.
+    messages: HashMap<u64, (u64, u64)>,
+}
+
+/// A consumer to be.
+pub(crate) struct NewConsumer {
+    pub(crate) session: u64,
+    pub(crate) channel: u16,
+    pub(crate) events: EventSender,
+    pub(crate) shard: u32,
+    pub(crate) queue: QueueId,
+    pub(crate) prefetch: Option<u16>,
+    pub(crate) priority: i32,
+    pub(crate) exclusive: bool,
+}
+
+impl Consumers {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a consumer, which is to be attached like this.
+    pub(crate) fn add(&self, new: NewConsumer) -> Attachment {
+        let mut state = self.state();
+        state.last += 1;
+        let consumer = state.last;
+        let attachment = Attachment {
+            queue: new.queue.get(),
+            consumer,
+            prefetch: new.prefetch,
+            window: WINDOW,
+            priority: new.priority,
+            exclusive: new.exclusive,
+        };
+        let entry = Entry {
+            session: new.session,
+            channel: new.channel,
+            events: new.events,
+            shard: new.shard,
+            attachment: attachment.clone(),
+            passed_on: 0,
+        };
+        state.consumers.insert(consumer, entry);
+        attachment
+    }
+
+    /// Removes a consumer; gives its shard and queue.
+    pub(crate) fn remove(&self, consumer: u64) -> Option<(u32, u64)> {
+        let entry = self.state().consumers.remove(&consumer)?;
+        Some((entry.shard, entry.attachment.queue))
+    }
+
+    /// Removes a session's consumers, and gives them; and what it holds, by shard and queue.
+    pub(crate) fn remove_session(&self, session: u64) -> (Vec<(u64, u32, u64)>, Vec<(u32, QueueId, Vec<u64>)>) {
+        let mut state = self.state();
+        let of_session = state.consumers.iter().filter(|(_, entry)| entry.session == session);
+        let consumers: Vec<(u64, u32, u64)> =
+            of_session.map(|(id, entry)| (*id, entry.shard, entry.attachment.queue)).collect();
+        consumers.iter().for_each(|(id, ..)| {
+            state.consumers.remove(id);
+        });
+        let mut held = Vec::new();
+        for (queue, of_queue) in &state.held {
+            let of_session = of_queue.messages.iter().filter(|(_, (_, holder))| *holder == session);
+            let mut messages: Vec<u64> = of_session.map(|(message, _)| *message).collect();
+            if !messages.is_empty() {
+                messages.sort_unstable();
+                held.push((of_queue.shard, *queue, messages));
+            }
+        }
+        (consumers, held)
+    }
+
+    /// Messages for a consumer. Gives those that nobody takes, because it is gone: they are to be returned.
+    pub(crate) fn deliver(
+        &self,
+        shard: u32,
+        term: u64,
+        consumer: u64,
+        queue: QueueId,
+        messages: Vec<(u64, bool, Bytes)>,
+    ) -> Vec<u64> {
+        let mut state = self.state();
+        // From a leader that another one has followed: that one does not know of it, and hands it out itself.
+        if state.terms.get(&shard).is_some_and(|known| *known > term) {
+            return Vec::new();
+        }
+        let State { consumers, held, .. } = &mut *state;
+        let Some(entry) = consumers.get(&consumer) else {
+            return messages.into_iter().map(|(message, ..)| message).collect();
+        };
+        let holder = (consumer, entry.session);
+        let held = &mut held.entry(queue).or_insert_with(|| Held { shard, messages: HashMap::new() }).messages;
+        let mut deliveries = Vec::with_capacity(messages.len());
+        for (number, redelivered, bytes) in messages {
+            match decode_message(bytes) {
+                Ok(message) => {
+                    held.insert(number, holder);
+                    let id = DeliveryId { queue, message: number };
+                    deliveries.push(Delivery { id, redelivered, message });
+                }
+                Err(error) => tracing::error!(%queue, number, %error, "a stored message cannot be read"),
+            }
+        }
+        let event = Event::Deliveries { channel: entry.channel, consumer: ConsumerId(consumer), deliveries };
+        // The session may be going; what it holds goes back when it has gone.
+        let _ = entry.events.send(event);
+        Vec::new()
+    }
+
+    /// A get took a message.
+    pub(crate) fn took(&self, shard: u32, queue: QueueId, message: u64, session: u64) {
+        let mut state = self.state();
+        let held = state.held.entry(queue).or_insert_with(|| Held { shard, messages: HashMap::new() });
+        held.messages.insert(message, (GET, session));
+    }
+
+    /// These messages are settled.
+    pub(crate) fn release(&self, queue: QueueId, messages: &[u64]) {
+        let mut state = self.state();
+        let Some(held) = state.held.get_mut(&queue) else { return };
+        for message in messages {
+            held.messages.remove(message);
+        }
+        if held.messages.is_empty() {
+            state.held.remove(&queue);
+        }
+    }
+
+    /// The shard of a queue of which something is held.
+    pub(crate) fn shard_of(&self, queue: QueueId) -> Option<u32> {
+        self.state().held.get(&queue).map(|held| held.shard)
+    }
+
+    /// A consumer passed on so many deliveries. Gives shard, queue and number, where it is time to tell the leader.
+    pub(crate) fn passed_on(&self, consumer: u64, deliveries: u32) -> Option<(u32, u64, u32)> {
+        let mut state = self.state();
+        let entry = state.consumers.get_mut(&consumer)?;
+        entry.passed_on += deliveries;
+        let at = u32::from(entry.attachment.prefetch.unwrap_or(u16::MAX)).min(GRANT_AT);
+        if entry.passed_on < at {
+            return None;
+        }
+        Some((entry.shard, entry.attachment.queue, std::mem::take(&mut entry.passed_on)))
+    }
+
+    /// A consumer's queue is gone.
+    pub(crate) fn gone(&self, consumer: u64) {
+        if let Some(entry) = self.state().consumers.remove(&consumer) {
+            let event = Event::ConsumerGone { channel: entry.channel, consumer: ConsumerId(consumer) };
+            // The session may be going.
+            let _ = entry.events.send(event);
+        }
+    }
+
+    /// A shard's leader is to be told anew what is held.
+    pub(crate) fn forget_leader(&self, shard: u32) {
+        if let Some(term) = self.state().terms.get_mut(&shard) {
+            *term = term.saturating_sub(1);
+        }
+    }
+
+    /// What a new leader of a shard is to know, or `None` where it was told.
+    pub(crate) fn claims(&self, shard: u32, term: u64) -> Option<Claims> {
+        let mut state = self.state();
+        let known = state.terms.entry(shard).or_default();
+        if *known >= term {
+            return None;
+        }
+        *known = term;
+        let of_shard = state.consumers.values().filter(|entry| entry.shard == shard);
+        let attachments = of_shard.map(|entry| entry.attachment.clone()).collect();
+        let mut held = Vec::new();
+        for (queue, of_queue) in state.held.iter().filter(|(_, held)| held.shard == shard) {
+            let mut by_consumer: HashMap<u64, Vec<u64>> = HashMap::new();
+            for (message, (consumer, _)) in &of_queue.messages {
+                by_consumer.entry(*consumer).or_default().push(*message);
+            }
+            held.extend(by_consumer.into_iter().map(|(consumer, messages)| (queue.get(), consumer, messages)));
+        }
+        Some(Claims { attachments, held })
+    }
+}

@@ -1,0 +1,208 @@
+//! What nodes ask and tell each other. Postcard, by position: variants and fields are only ever added at the end; what
+//! carries messages is written by hand, so that bodies are not copied.
+
+use bytes::{Bytes, BytesMut};
+use ferrymq_queue::{ConsumerKey, Outcome, QueueId, Request};
+use ferrymq_wire::{Malformed, Reader, Write};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// Asked, and answered by a [`Reply`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Call {
+    /// Be this node of the cluster that is being formed.
+    Adopt { cluster_id: String, node: u64, uuid: String, peers: Vec<(u64, u32)> },
+    /// Take me in.
+    Join { ordinal: u32, uuid: String, zone: Option<String>, version: String },
+    /// Propose a command of the catalogue.
+    Propose { command: Vec<u8> },
+    /// How many messages and consumers do these queues of a shard that you lead have?
+    Count { shard: u32, queues: Vec<u64> },
+    /// Attach a consumer.
+    Attach { shard: u32, attachment: Attachment },
+    /// Hand out one message.
+    Get { shard: u32, queue: u64 },
+    /// Remove every message that is ready.
+    Purge { shard: u32, queue: u64 },
+    /// What of the shards that you lead?
+    Report,
+}
+
+/// Answers a [`Call`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    Done,
+    /// This node is in no cluster.
+    NotFormed,
+    /// You are this node of this cluster; these are its nodes.
+    Joined { cluster_id: String, node: u64, peers: Vec<(u64, u32)> },
+    /// This node does not lead what was asked for.
+    NotLeader,
+    /// A command was applied, at this index.
+    Answer { index: u64, answer: Vec<u8> },
+    /// In the order in which they were asked for.
+    Counts(Vec<QueueCounts>),
+    /// Whether the consumer is attached; where not, another has the queue for itself.
+    Attached(bool),
+    Got(Option<GetReply>),
+    Purged(u64),
+    Report { shards: Vec<ShardReport>, version: String },
+}
+
+/// A consumer, as it is attached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attachment {
+    pub(crate) queue: u64,
+    pub(crate) consumer: u64,
+    pub(crate) prefetch: Option<u16>,
+    pub(crate) window: u32,
+    pub(crate) priority: i32,
+    pub(crate) exclusive: bool,
+}
+
+/// A queue, counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct QueueCounts {
+    pub(crate) ready: u64,
+    pub(crate) messages: u64,
+    pub(crate) consumers: u32,
+}
+
+/// A message that a get took.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct GetReply {
+    pub(crate) message: u64,
+    pub(crate) redelivered: bool,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) remaining: u64,
+}
+
+/// A shard, as its leader sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShardReport {
+    pub(crate) shard: u32,
+    pub(crate) voters: Vec<u64>,
+    pub(crate) in_sync: Vec<u64>,
+    pub(crate) messages: u64,
+}
+
+/// What a node's consumers hold of a shard: told to each new leader.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Claims {
+    pub(crate) attachments: Vec<Attachment>,
+    /// Queue, consumer (0 where a get took them), messages.
+    pub(crate) held: Vec<(u64, u64, Vec<u64>)>,
+}
+
+/// Told, and not answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Notice {
+    /// I lead these shards, in these terms.
+    /// `epoch` counts how often what you held was released: tell anew what your consumers hold where it changes.
+    Leads { shards: Vec<(u32, u64)>, alarm: bool, accepts: bool, epoch: u64 },
+    /// What became of your requests.
+    Outcomes { shard: u32, outcomes: Vec<(u64, Option<u64>)> },
+    /// What my consumers hold, for the leader of this term.
+    Claims { shard: u32, term: u64, claims: Claims },
+    /// A consumer goes.
+    Detach { shard: u32, queue: u64, consumer: u64 },
+    /// A consumer has passed on so many.
+    Grant { shard: u32, queue: u64, consumer: u64, deliveries: u32 },
+    /// A consumer's queue is gone.
+    Gone { consumer: u64 },
+}
+
+impl Notice {
+    /// An outcome, as it is told: what is wanted instead, where it came too early.
+    pub(crate) fn outcome(sequence: u64, outcome: Outcome) -> (u64, Option<u64>) {
+        match outcome {
+            Outcome::Applied => (sequence, None),
+            Outcome::OutOfOrder { expected } => (sequence, Some(expected)),
+        }
+    }
+}
+
+/// Told, and not answered: with messages, or without.
+#[derive(Debug)]
+pub(crate) enum Tell {
+    /// A request for a shard that you lead.
+    Submit { shard: u32, request: Request },
+    /// Messages for a consumer of yours.
+    Deliver { shard: u32, term: u64, to: ConsumerKey, queue: QueueId, messages: Vec<(u64, bool, Bytes)> },
+    /// The rest.
+    Notice(Notice),
+}
+
+const SUBMIT: u8 = 1;
+const DELIVER: u8 = 2;
+const NOTICE: u8 = 3;
+
+impl Tell {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        match self {
+            Self::Submit { shard, request } => {
+                out.reserve(64 + request.commands.len());
+                out.write_u8(SUBMIT);
+                out.write_u32(*shard);
+                ferrymq_queue::encode_request(request, &mut out);
+            }
+            Self::Deliver { shard, term, to, queue, messages } => {
+                out.reserve(64 + messages.iter().map(|(_, _, bytes)| bytes.len() + 16).sum::<usize>());
+                out.write_u8(DELIVER);
+                out.write_u32(*shard);
+                out.write_u64(*term);
+                out.write_u64(to.node);
+                out.write_u64(to.consumer);
+                out.write_u64(queue.get());
+                for (number, redelivered, bytes) in messages {
+                    out.write_u64(*number);
+                    out.write_u8(u8::from(*redelivered));
+                    out.write_bytes(bytes);
+                }
+            }
+            Self::Notice(notice) => {
+                out.write_u8(NOTICE);
+                out.extend_from_slice(&encode(notice));
+            }
+        }
+        out.freeze()
+    }
+
+    pub(crate) fn decode(bytes: Bytes) -> Result<Self, Malformed> {
+        let mut from = Reader::new(bytes);
+        match from.u8("message")? {
+            SUBMIT => {
+                let shard = from.u32("shard")?;
+                let request = Request {
+                    node: from.u64("node")?,
+                    session: from.u64("session")?,
+                    sequence: from.u64("sequence")?,
+                    commands: from.bytes("commands")?,
+                };
+                Ok(Self::Submit { shard, request })
+            }
+            DELIVER => {
+                let shard = from.u32("shard")?;
+                let term = from.u64("term")?;
+                let to = ConsumerKey { node: from.u64("node")?, consumer: from.u64("consumer")? };
+                let queue = QueueId::new(from.u64("queue")?).ok_or(Malformed::Unknown { field: "queue", value: 0 })?;
+                let mut messages = Vec::new();
+                while !from.is_empty() {
+                    messages.push((from.u64("number")?, from.u8("redelivered")? == 1, from.bytes("message")?));
+                }
+                Ok(Self::Deliver { shard, term, to, queue, messages })
+            }
+            NOTICE => decode(&from.rest()).map(Self::Notice),
+            value => Err(Malformed::Unknown { field: "message", value: value.into() }),
+        }
+    }
+}
+
+pub(crate) fn encode(value: &impl Serialize) -> Bytes {
+    // Only what cannot be held in memory would fail here; an empty answer is refused by whoever reads it.
+    postcard::to_allocvec(value).map(Bytes::from).unwrap_or_default()
+}
+
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    postcard::from_bytes(bytes).map_err(|_| Malformed::Unknown { field: "message from another node", value: 0 })
+}

@@ -1,0 +1,189 @@
+//! What all parts of a node share.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use ferrymq_core::{Event, EventSender, Refusal};
+use ferrymq_replication::{Group, NodeId, Store};
+use tokio::{sync::watch, task::JoinSet};
+
+use super::{Settings, leaders::Leaders, users::PasswordCache};
+use crate::{
+    catalogue::{Catalogue, CatalogueMachine},
+    gateway::{Consumers, Outbox},
+    identity::{Identity, IdentityError, IdentityFile, Membership},
+    link::{Hello, Links},
+    refusal::unavailable,
+    shard::Replica,
+};
+
+/// A node's parts.
+pub(crate) struct Inner {
+    pub(super) itself: Weak<Inner>,
+    pub(super) settings: Settings,
+    pub(super) store: Arc<Store>,
+    pub(super) file: IdentityFile,
+    pub(super) identity: RwLock<Identity>,
+    pub(super) links: Links,
+    pub(super) catalogue: OnceLock<OpenCatalogue>,
+    pub(super) replicas: RwLock<HashMap<u32, Arc<Replica>>>,
+    pub(super) leaders: Leaders,
+    outboxes: RwLock<HashMap<u32, Arc<Outbox>>>,
+    consumers: Consumers,
+    sessions: Mutex<HashMap<u64, EventSender>>,
+    next_session: AtomicU64,
+    /// Bytes of messages on this node.
+    pub(super) memory: Arc<AtomicU64>,
+    /// Why publishers wait, where they do.
+    pub(super) blocked: watch::Sender<Option<String>>,
+    /// This node takes leadership.
+    pub(super) accepts: AtomicBool,
+    pub(super) stopping: AtomicBool,
+    pub(super) was_ready: AtomicBool,
+    pub(super) passwords: PasswordCache,
+    pub(super) tasks: Mutex<JoinSet<()>>,
+    /// Held while this node is formed or joins.
+    pub(super) joining: tokio::sync::Mutex<()>,
+    /// Runs of other nodes, as their links said.
+    pub(super) runs: Mutex<BTreeMap<NodeId, u64>>,
+}
+
+/// The catalogue's replica, once this node is in a cluster.
+pub(super) struct OpenCatalogue {
+    pub(super) group: Arc<Group<CatalogueMachine>>,
+    pub(super) applied: watch::Receiver<u64>,
+    pub(super) reconfiguring: tokio::sync::Mutex<()>,
+}
+
+impl Inner {
+    pub(super) fn new(settings: Settings, store: Store, file: IdentityFile, identity: Identity) -> Arc<Self> {
+        Arc::new_cyclic(|itself| Self {
+            itself: itself.clone(),
+            settings,
+            store: Arc::new(store),
+            file,
+            identity: RwLock::new(identity),
+            links: Links::new(),
+            catalogue: OnceLock::new(),
+            replicas: RwLock::default(),
+            leaders: Leaders::default(),
+            outboxes: RwLock::default(),
+            consumers: Consumers::default(),
+            sessions: Mutex::default(),
+            next_session: AtomicU64::new(1),
+            memory: Arc::default(),
+            blocked: watch::channel(None).0,
+            accepts: AtomicBool::new(true),
+            stopping: AtomicBool::new(false),
+            was_ready: AtomicBool::new(false),
+            passwords: PasswordCache::default(),
+            tasks: Mutex::default(),
+            joining: tokio::sync::Mutex::default(),
+            runs: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// This node's number; 0 while it is in no cluster.
+    pub(crate) fn id(&self) -> NodeId {
+        let identity = self.identity.read().unwrap_or_else(PoisonError::into_inner);
+        identity.membership.as_ref().map_or(0, |membership| membership.node)
+    }
+
+    /// Counts this node's starts.
+    pub(crate) fn run(&self) -> u64 {
+        self.identity.read().unwrap_or_else(PoisonError::into_inner).run
+    }
+
+    /// Writes this node's place in its cluster.
+    pub(super) fn set_membership(&self, membership: Membership) -> Result<(), IdentityError> {
+        let mut identity = self.identity.write().unwrap_or_else(PoisonError::into_inner);
+        if identity.membership.as_ref() == Some(&membership) {
+            return Ok(());
+        }
+        let new = Identity { membership: Some(membership), ..identity.clone() };
+        self.file.write(&new)?;
+        *identity = new;
+        Ok(())
+    }
+
+    pub(super) fn hello(&self) -> Hello {
+        let identity = self.identity();
+        let (cluster_id, node) = match identity.membership {
+            Some(membership) => (membership.cluster_id, membership.node),
+            None => (String::new(), 0),
+        };
+        Hello { token: self.settings.token.clone(), cluster_id, node, uuid: identity.uuid, run: identity.run, wanted: 0 }
+    }
+
+    pub(super) fn address_of(&self, ordinal: u32) -> String {
+        self.settings.peer_address.replace("{ordinal}", &ordinal.to_string())
+    }
+
+    /// Reads the catalogue.
+    pub(crate) fn catalogue<T>(&self, read: impl FnOnce(&Catalogue) -> T) -> Result<T, Refusal> {
+        let Some(open) = self.catalogue.get() else {
+            return Err(unavailable("this broker is in no cluster yet; try again, or connect to another broker"));
+        };
+        Ok(read(&open.group.machine().catalogue))
+    }
+
+    pub(crate) fn consumers(&self) -> &Consumers {
+        &self.consumers
+    }
+
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, HashMap<u64, EventSender>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn next_session(&self) -> u64 {
+        self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells every session.
+    pub(super) fn tell_sessions(&self, event: impl Fn() -> Event) {
+        for events in self.sessions().values() {
+            // A session may be going.
+            let _ = events.send(event());
+        }
+    }
+
+    pub(super) fn replica(&self, shard: u32) -> Option<Arc<Replica>> {
+        self.replicas.read().unwrap_or_else(PoisonError::into_inner).get(&shard).cloned()
+    }
+
+    pub(super) fn all_replicas(&self) -> Vec<(u32, Arc<Replica>)> {
+        let replicas = self.replicas.read().unwrap_or_else(PoisonError::into_inner);
+        replicas.iter().map(|(shard, replica)| (*shard, replica.clone())).collect()
+    }
+
+    pub(super) fn outbox(&self, shard: u32) -> Arc<Outbox> {
+        if let Some(outbox) = self.outboxes.read().unwrap_or_else(PoisonError::into_inner).get(&shard) {
+            return outbox.clone();
+        }
+        let mut outboxes = self.outboxes.write().unwrap_or_else(PoisonError::into_inner);
+        outboxes.entry(shard).or_insert_with(|| Arc::new(Outbox::new(shard, self.id(), self.run()))).clone()
+    }
+
+    pub(super) fn all_outboxes(&self) -> Vec<Arc<Outbox>> {
+        self.outboxes.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}

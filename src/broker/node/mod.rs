@@ -1,0 +1,32 @@
+//! A node: what it is made of, and how its parts reach each other.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `start.rs` | [`Node`]: starting and stopping |
+//! | `inner.rs` | [`Inner`]: what all parts share |
+//! | `ports.rs` | the node as the port of front ends |
+//! | `requests.rs` | changing the catalogue, asking a shard's leader, putting commands into a shard |
+//! | `receive.rs` | what comes in from other nodes |
+//! | `leaders.rs` | who leads what, and what follows when that changes |
+//! | `membership.rs` | forming a cluster, and joining one |
+//! | `upkeep.rs` | what is put right again and again: links, replicas, members, leaders |
+//! | `users.rs` | users and passwords |
+//! | `admin.rs` | what the admin API asks |
+
+mod admin;
+mod inner;
+mod leaders;
+mod membership;
+mod ports;
+mod receive;
+mod requests;
+mod start;
+mod upkeep;
+mod users;
+
+pub use admin::{
+    Binding, ClusterView, NodeView, QueueInTopic, QueueView, SafeToStop, ShardView, Topic, TopicRefusal, TopicView,
+};
+pub(crate) use inner::Inner;
+pub use membership::{FirstNode, FirstUser, FormError, Formation};
+pub use start::{Node, Phase, Settings, StartError};

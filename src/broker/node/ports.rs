@@ -1,0 +1,32 @@
+//! The node as the port of front ends.
+
+use ferrymq_core::{Broker, EventSender, Identity, Kind, Login, LoginRefused, Refusal, VirtualHostName};
+
+use super::Node;
+use crate::session::Session;
+
+impl Broker for Node {
+    type Session = Session;
+
+    async fn authenticate(&self, login: Login) -> Result<Identity, LoginRefused> {
+        self.inner().check_password(login).await
+    }
+
+    async fn open(
+        &self,
+        identity: &Identity,
+        virtual_host: VirtualHostName,
+        events: EventSender,
+    ) -> Result<Session, Refusal> {
+        let name = virtual_host.as_str();
+        let there = self.inner().catalogue(|catalogue| catalogue.records.virtual_hosts.contains_key(name))?;
+        if !there {
+            return Err(Refusal::NotFound {
+                kind: Kind::VirtualHost,
+                name: name.to_owned(),
+                virtual_host: name.to_owned(),
+            });
+        }
+        Ok(Session::open(self.inner().clone(), identity, virtual_host, events))
+    }
+}

@@ -1,0 +1,328 @@
+//! Starting and stopping.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use ferrymq_core::Event;
+use ferrymq_journal::{Disk, Options};
+use ferrymq_replication::{OpenError, Store, Timing};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    time::{Instant, interval, timeout},
+};
+
+use super::{ClusterView, FormError, Formation, Inner, SafeToStop, Topic, TopicRefusal, TopicView};
+use crate::{
+    identity::{IdentityError, IdentityFile},
+    link::listen,
+};
+
+/// How long handing over may take.
+const HAND_OVER: Duration = Duration::from_secs(20);
+/// How long stopping may take beyond that.
+const STOP: Duration = Duration::from_secs(10);
+
+/// How a node is set up.
+#[derive(Clone)]
+pub struct Settings {
+    /// Its place in the StatefulSet.
+    pub ordinal: u32,
+    /// Its zone, where it has one.
+    pub zone: Option<String>,
+    /// The version that runs.
+    pub version: String,
+    /// Where it keeps its data; made where it is missing.
+    pub directory: PathBuf,
+    /// The disk that it is on.
+    pub disk: Arc<dyn Disk>,
+    /// How the journal is set up.
+    pub journal: Options,
+    /// Link address of the node with an ordinal, `{ordinal}` in its place.
+    pub peer_address: String,
+    /// What all nodes of the cluster know, and nobody else.
+    pub token: String,
+    /// Bytes of messages on this node beyond which publishers wait.
+    pub memory_high_water: u64,
+    /// How quickly a lost leader is noticed.
+    pub timing: Timing,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Its journal or snapshots.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// Its copy of the catalogue.
+    #[error("cannot open the catalogue")]
+    Catalogue(#[source] io::Error),
+    /// Its data directory.
+    #[error("cannot make the data directory {directory}")]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It has no data and is in no cluster.
+    Unformed,
+    /// It was taken in, and is being filled.
+    Joining,
+    /// It has data, and looks for the rest of its cluster.
+    Starting,
+    /// It serves clients.
+    Serving,
+    /// It hands its work over and will stop.
+    Stopping,
+}
+
+/// A node. Cheap to clone; the same one.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+impl Node {
+    /// Starts a node, which listens for links of other nodes on `links`.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`]: its data cannot be opened.
+    pub async fn start(settings: Settings, links: TcpListener) -> Result<Self, StartError> {
+        let directory = settings.directory.clone();
+        let opened = settings.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            opened
+                .disk
+                .create_directory(&opened.directory)
+                .map_err(|source| StartError::Directory { directory: opened.directory.clone(), source })?;
+            // First: it holds the lock on the directory.
+            let store = Store::open(opened.disk.clone(), opened.directory.clone(), opened.journal)?;
+            let file = IdentityFile::new(opened.disk.clone(), &opened.directory);
+            let identity = file.start()?;
+            Ok::<_, StartError>((store, file, identity))
+        });
+        let (store, file, identity) = opened.await.map_err(|error| StartError::Directory {
+            directory,
+            source: io::Error::other(error),
+        })??;
+        let inner = Inner::new(settings, store, file, identity);
+        tracing::info!(node = inner.id(), uuid = inner.identity().uuid, run = inner.run(), "starts");
+        inner.spawn(listen(links, inner.clone()));
+        if inner.identity().membership.is_some() {
+            inner.open_catalogue().await.map_err(StartError::Catalogue)?;
+        } else {
+            inner.spawn(inner.clone().join());
+        }
+        Ok(Self(inner))
+    }
+
+    pub(super) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    /// What ended this node's disk, once something has: the process must end then.
+    #[must_use]
+    pub fn failure(&self) -> watch::Receiver<Option<String>> {
+        self.0.store.failure()
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn uuid(&self) -> String {
+        self.0.identity().uuid
+    }
+
+    /// Its cluster, and its number there.
+    #[must_use]
+    pub fn membership(&self) -> Option<(String, u64)> {
+        self.0.identity().membership.map(|membership| (membership.cluster_id, membership.node))
+    }
+
+    /// Where it is in its life, and why, as a sentence.
+    #[must_use]
+    pub fn phase(&self) -> (Phase, String) {
+        self.0.phase()
+    }
+
+    /// Whether it serves clients.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.phase().0 == Phase::Serving
+    }
+
+    /// Forms a cluster. Sent again, it goes on where it was.
+    ///
+    /// # Errors
+    ///
+    /// [`FormError`].
+    pub async fn form(&self, formation: Formation) -> Result<(), FormError> {
+        self.0.form(formation).await
+    }
+
+    /// What the cluster looks like from here.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: it is not formed, or this node's copy of the catalogue is not there yet.
+    pub async fn cluster(&self) -> Result<ClusterView, String> {
+        self.0.cluster_view().await
+    }
+
+    /// Whether every shard of this node keeps its majority, in sync, without it.
+    pub async fn safe_to_stop(&self) -> SafeToStop {
+        self.0.safe_to_stop().await
+    }
+
+    /// Declares a topic.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicRefusal`].
+    pub async fn declare_topic(&self, topic: Topic) -> Result<TopicView, TopicRefusal> {
+        self.0.declare_topic_as(topic).await
+    }
+
+    /// All topics.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicRefusal::Unavailable`].
+    pub async fn topics(&self) -> Result<Vec<TopicView>, TopicRefusal> {
+        self.0.topic_views().await
+    }
+
+    /// Removes a topic of this owner, and all of its messages; or, where `delete` is false, gives it up.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicRefusal`].
+    pub async fn remove_topic(
+        &self,
+        virtual_host: &str,
+        name: &str,
+        owner_uid: &str,
+        delete: bool,
+        only_if_empty: bool,
+    ) -> Result<(), TopicRefusal> {
+        self.0.remove_topic_of(virtual_host, name, owner_uid, delete, only_if_empty).await
+    }
+
+    /// Makes a user, or gives it a new password.
+    ///
+    /// # Errors
+    ///
+    /// A sentence.
+    pub async fn put_user(&self, name: String, password: String, loopback_only: bool) -> Result<(), String> {
+        self.0.put_user(name, password, loopback_only).await
+    }
+
+    /// Gives all that this node leads to others, and leads nothing more. Returns when done, or after 20 seconds.
+    pub async fn hand_over(&self) {
+        self.0.accepts.store(false, Ordering::Relaxed);
+        self.0.tell_all_leads();
+        // Leaders give way at once where they can; where they cannot, they are asked again.
+        let mut tries = interval(Duration::from_millis(200));
+        let until = Instant::now() + HAND_OVER;
+        while Instant::now() < until {
+            tries.tick().await;
+            if !self.0.give_leadership_away().await {
+                return;
+            }
+        }
+    }
+
+    /// Takes leadership again, after [`Node::hand_over`].
+    pub fn take_over(&self) {
+        self.0.accepts.store(true, Ordering::Relaxed);
+    }
+
+    /// Hands over, lets its clients go, and stops. Its data is on disk when this returns.
+    pub async fn stop(&self) {
+        let inner = &self.0;
+        self.hand_over().await;
+        inner.stopping.store(true, Ordering::Relaxed);
+        inner.tell_sessions(|| Event::Closing("broker is shutting down".into()));
+        let groups = async {
+            for (_, replica) in inner.all_replicas() {
+                replica.stop().await;
+            }
+            if let Some(open) = inner.catalogue.get() {
+                open.group.stop().await;
+            }
+        };
+        if timeout(STOP, groups).await.is_err() {
+            tracing::warn!("not all replicas stopped in time; what was confirmed is on disk all the same");
+        }
+        inner.tasks.lock().unwrap_or_else(PoisonError::into_inner).abort_all();
+        inner.links.close();
+        inner.store.close();
+    }
+}
+
+impl Inner {
+    fn phase(&self) -> (Phase, String) {
+        if self.is_stopping() {
+            return (Phase::Stopping, "it stops".into());
+        }
+        if self.identity().membership.is_none() {
+            let message = "it has no data, and waits to be taken into a cluster, or for one to be formed";
+            return (Phase::Unformed, message.into());
+        }
+        let own = self.id();
+        let known = self.catalogue(|catalogue| catalogue.is_formed() && catalogue.records.nodes.contains_key(&own));
+        let leader = self.catalogue.get().and_then(|open| open.group.leadership().borrow().leader);
+        let not_yet = |message: String| {
+            let phase = if self.run() == 1 { Phase::Joining } else { Phase::Starting };
+            (phase, message)
+        };
+        if leader.is_none() {
+            return not_yet("it looks for a majority of its cluster's brokers".into());
+        }
+        if !matches!(known, Ok(true)) {
+            return not_yet("its copy of the catalogue is being filled".into());
+        }
+        if !self.was_ready.load(Ordering::Relaxed) {
+            let shards = self.catalogue(|catalogue| catalogue.records.shards.keys().copied().collect::<Vec<_>>());
+            let without = shards.unwrap_or_default().into_iter().filter(|shard| self.leaders.of(*shard).is_none()).count();
+            if without > 0 {
+                return not_yet(format!("{without} shards have no leader yet"));
+            }
+            self.was_ready.store(true, Ordering::Relaxed);
+        }
+        (Phase::Serving, "it serves clients".into())
+    }
+
+    /// Gives away what this node leads; gives whether there is something left.
+    async fn give_leadership_away(&self) -> bool {
+        let mut left = false;
+        let takes = |to: &u64| *to != self.id() && self.leaders.accepts(*to);
+        for (_, replica) in self.all_replicas() {
+            let view = replica.group.view();
+            if let Some(to) = view.in_sync.iter().find(|to| takes(to)).filter(|_| view.leadership.leading) {
+                left = true;
+                replica.group.transfer_leadership(*to).await;
+            }
+        }
+        if let Some(open) = self.catalogue.get() {
+            let view = open.group.view();
+            if let Some(to) = view.in_sync.iter().find(|to| takes(to)).filter(|_| view.leadership.leading) {
+                left = true;
+                open.group.transfer_leadership(*to).await;
+            }
+        }
+        left
+    }
+}

@@ -1,0 +1,296 @@
+//! What is put right again and again: links, replicas, members, leaders. Each step looks at what is and at what is to be,
+//! and may be stopped and run again.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use ferrymq_queue::QueueId;
+use ferrymq_replication::{Group, NodeId};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+use super::{Inner, inner::OpenCatalogue};
+use crate::{
+    catalogue::{CATALOGUE_GROUP, CatalogueMachine, Command, ShardRecord},
+    identity::Membership,
+    link::Peer,
+    shard::{Replica, ShardState},
+};
+
+const OFTEN: Duration = Duration::from_millis(250);
+const SOMETIMES: Duration = Duration::from_secs(5);
+/// How long the members of one group may take to be changed before that is tried anew.
+const RECONFIGURE_TIMEOUT: Duration = Duration::from_secs(600);
+/// The most voters of the catalogue.
+const CATALOGUE_VOTERS: usize = 7;
+
+impl Inner {
+    /// Opens this node's copy of the catalogue.
+    pub(super) async fn open_catalogue(&self) -> io::Result<()> {
+        if self.catalogue.get().is_some() {
+            return Ok(());
+        }
+        // Before the catalogue is read for the first time, these are the nodes to look for.
+        self.link_to(self.known_peers());
+        let (machine, applied) = CatalogueMachine::new();
+        let machine = Arc::new(std::sync::Mutex::new(machine));
+        let timing = self.settings.timing;
+        let store = self.store.clone();
+        let group = Group::open(CATALOGUE_GROUP, self.id(), store, self.backstage(), machine, timing).await?;
+        let open = OpenCatalogue { group, applied, reconfiguring: tokio::sync::Mutex::default() };
+        if self.catalogue.set(open).is_err() {
+            return Ok(());
+        }
+        if let Some(this) = self.itself.upgrade() {
+            self.spawn(this.clone().keep_up());
+            self.spawn(this.announce_start());
+        }
+        Ok(())
+    }
+
+    fn known_peers(&self) -> BTreeMap<NodeId, u32> {
+        self.identity().membership.map(|membership| membership.peers).unwrap_or_default().into_iter().collect()
+    }
+
+    fn link_to(&self, nodes: BTreeMap<NodeId, u32>) {
+        let own = self.id();
+        let wanted: HashMap<NodeId, String> =
+            nodes.into_iter().filter(|(id, _)| *id != own).map(|(id, ordinal)| (id, self.address_of(ordinal))).collect();
+        let Some(this) = self.itself.upgrade() else { return };
+        let hello = self.hello();
+        self.links.set(&wanted, |node, address| Peer::dial(node, address.to_owned(), hello.clone(), &this));
+    }
+
+    /// Tells the catalogue that this node has started, so that what belonged to its earlier runs goes.
+    async fn announce_start(self: Arc<Self>) {
+        let mut tries = interval(OFTEN);
+        loop {
+            tries.tick().await;
+            let (node, run, version) = (self.id(), self.run(), self.settings.version.clone());
+            let known = self.catalogue(|catalogue| {
+                catalogue.records.nodes.get(&node).map(|record| record.run >= run && record.version == version)
+            });
+            match known {
+                Ok(Some(true)) => return,
+                Ok(Some(false)) => {
+                    if let Err(error) = self.change(Command::NodeStarted { node, run, version }).await {
+                        tracing::debug!(%error, "the start is not told yet");
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Puts right what is not, until the node stops.
+    async fn keep_up(self: Arc<Self>) {
+        let mut often = interval(OFTEN);
+        often.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let Some(open) = self.catalogue.get() else { return };
+        let mut applied = open.applied.clone();
+        let mut seldom = Instant::now();
+        while !self.is_stopping() {
+            tokio::select! {
+                _ = often.tick() => {}
+                changed = applied.changed() => if changed.is_err() { return },
+            }
+            applied.borrow_and_update();
+            self.sync_links();
+            if let Err(error) = self.open_replicas().await {
+                tracing::error!(%error, "a replica was not opened");
+            }
+            self.keep_members();
+            self.all_outboxes().into_iter().for_each(|outbox| outbox.nudge(&*self));
+            self.tell_all_leads();
+            self.update_blocked();
+            if seldom.elapsed() >= SOMETIMES {
+                seldom = Instant::now();
+                self.match_queues();
+                self.move_leaders().await;
+                self.keep_logs_short().await;
+            }
+        }
+    }
+
+    fn sync_links(&self) {
+        let nodes = self.catalogue(|catalogue| {
+            let nodes = catalogue.records.nodes.iter().filter(|(_, node)| !node.replaced);
+            nodes.map(|(id, node)| (*id, node.ordinal)).collect::<BTreeMap<_, _>>()
+        });
+        let Ok(nodes) = nodes else { return };
+        if !nodes.contains_key(&self.id()) {
+            return;
+        }
+        if let Some(membership) = self.identity().membership {
+            let peers = nodes.iter().map(|(id, ordinal)| (*id, *ordinal)).collect();
+            if let Err(error) = self.set_membership(Membership { peers, ..membership }) {
+                tracing::error!(error = &error as &dyn std::error::Error, "the nodes of the cluster were not written");
+            }
+        }
+        self.link_to(nodes);
+    }
+
+    fn shard_records(&self) -> Vec<(u32, ShardRecord)> {
+        let records = self.catalogue(|catalogue| {
+            catalogue.records.shards.iter().map(|(id, record)| (*id, record.clone())).collect::<Vec<_>>()
+        });
+        records.unwrap_or_default()
+    }
+
+    async fn open_replicas(&self) -> io::Result<()> {
+        let own = self.id();
+        for (shard, record) in self.shard_records() {
+            if !record.placed_on.contains(&own) || self.replica(shard).is_some() {
+                continue;
+            }
+            let state = ShardState::new(shard, self.backstage(), self.memory.clone());
+            let machine = Arc::new(std::sync::Mutex::new(state));
+            let timing = self.settings.timing;
+            let group = Group::open(shard, own, self.store.clone(), self.backstage(), machine, timing).await?;
+            // Only a replica that the shard was made with may begin it, and only before it ever had a leader: one that
+            // lost its disk has another number, and so is none of these.
+            if !record.begun && record.first_voters.contains(&own) && group.is_pristine() {
+                if let Err(error) = group.initialize(record.first_voters.clone()).await {
+                    tracing::debug!(shard, %error, "the shard has begun already");
+                }
+            }
+            let replica = Replica::new(group, self.backstage(), self.backstage());
+            self.replicas.write().unwrap_or_else(PoisonError::into_inner).insert(shard, replica);
+        }
+        Ok(())
+    }
+
+    /// Makes the members of the groups that this node leads those that are wanted.
+    fn keep_members(&self) {
+        let Some(this) = self.itself.upgrade() else { return };
+        for (shard, record) in self.shard_records() {
+            let Some(replica) = self.replica(shard) else { continue };
+            if !replica.group.leadership().borrow().leading {
+                continue;
+            }
+            if !record.begun {
+                let this = this.clone();
+                self.spawn(async move {
+                    if let Err(error) = this.change(Command::ShardBegun { shard }).await {
+                        tracing::debug!(shard, %error, "not noted yet that the shard has begun");
+                    }
+                });
+            }
+            if replica.group.view().voters != record.placed_on {
+                self.spawn(reconfigure_shard(replica, record.placed_on));
+            }
+        }
+        if let Some(open) = self.catalogue.get()
+            && open.group.leadership().borrow().leading
+        {
+            let wanted = self.wanted_catalogue_voters();
+            if !wanted.is_empty() && open.group.view().voters != wanted {
+                self.spawn(async move { this.reconfigure_catalogue(wanted).await });
+            } else if self.has_replaced_nodes() {
+                self.spawn(async move { this.forget_replaced().await });
+            }
+        }
+    }
+
+    fn wanted_catalogue_voters(&self) -> BTreeSet<NodeId> {
+        let wanted = self.catalogue(|catalogue| {
+            let nodes = catalogue.records.nodes.iter().filter(|(_, node)| !node.replaced);
+            nodes.map(|(id, _)| *id).take(CATALOGUE_VOTERS).collect()
+        });
+        wanted.unwrap_or_default()
+    }
+
+    async fn reconfigure_catalogue(&self, wanted: BTreeSet<NodeId>) {
+        let Some(open) = self.catalogue.get() else { return };
+        let Ok(_one_at_a_time) = open.reconfiguring.try_lock() else { return };
+        match timeout(RECONFIGURE_TIMEOUT, open.group.reconfigure(&wanted)).await {
+            Ok(Ok(())) => tracing::info!(?wanted, "the catalogue's members are these"),
+            Ok(Err(error)) => tracing::debug!(%error, "the catalogue's members are not as wanted yet"),
+            Err(_) => tracing::warn!("the catalogue's members were not changed in time"),
+        }
+    }
+
+    fn has_replaced_nodes(&self) -> bool {
+        matches!(self.catalogue(|catalogue| catalogue.records.nodes.values().any(|node| node.replaced)), Ok(true))
+    }
+
+    /// Forgets nodes that were replaced, and vote nowhere any more.
+    async fn forget_replaced(&self) {
+        let Some(open) = self.catalogue.get() else { return };
+        let Ok(_one_at_a_time) = open.reconfiguring.try_lock() else { return };
+        let Ok(view) = self.cluster_view().await else { return };
+        let replaced = self.catalogue(|catalogue| {
+            let nodes = catalogue.records.nodes.iter().filter(|(_, node)| node.replaced);
+            nodes.map(|(id, _)| *id).collect::<Vec<_>>()
+        });
+        for node in replaced.unwrap_or_default() {
+            let votes = view.shards.iter().any(|shard| shard.leader.is_none() || shard.voters.contains(&node));
+            if !votes && let Err(error) = self.change(Command::ForgetNode { node }).await {
+                tracing::debug!(node, %error, "a node that was replaced is not forgotten yet");
+            }
+        }
+    }
+
+    /// Makes the queues of the shards that this node leads those that the catalogue has.
+    fn match_queues(&self) {
+        for (shard, replica) in self.all_replicas() {
+            if !replica.group.leadership().borrow().leading {
+                continue;
+            }
+            let Ok((wanted, next)) =
+                self.catalogue(|catalogue| (catalogue.queues_of_shard(shard), catalogue.records.next_queue))
+            else {
+                continue;
+            };
+            let there: BTreeSet<u64> = replica.group.machine().machine().queues().map(|(id, _)| id.get()).collect();
+            for queue in wanted.difference(&there).filter_map(|id| QueueId::new(*id)) {
+                self.put(shard, None, |commands| commands.create(queue));
+            }
+            // One with a higher number is newer than this node's copy of the catalogue.
+            for queue in there.difference(&wanted).filter(|id| **id <= next).filter_map(|id| QueueId::new(*id)) {
+                tracing::info!(shard, queue, "a queue that the catalogue has no more is deleted");
+                self.delete_in_shard(shard, queue);
+            }
+        }
+    }
+
+    /// Hands leadership to the nodes that are to have it.
+    async fn move_leaders(&self) {
+        let own = self.id();
+        for (shard, record) in self.shard_records() {
+            let Some(replica) = self.replica(shard) else { continue };
+            let view = replica.group.view();
+            let to = record.preferred;
+            let can = view.in_sync.contains(&to) && self.leaders.accepts(to);
+            if view.leadership.leading && to != own && can && self.accepts.load(Ordering::Relaxed) {
+                replica.group.transfer_leadership(to).await;
+            }
+        }
+    }
+
+    async fn keep_logs_short(&self) {
+        if let Some(open) = self.catalogue.get()
+            && let Err(error) = open.group.upkeep().await
+        {
+            tracing::warn!(%error, "the catalogue's log was not shortened");
+        }
+        for (shard, replica) in self.all_replicas() {
+            if let Err(error) = replica.group.upkeep().await {
+                tracing::warn!(shard, %error, "a shard's log was not shortened");
+            }
+        }
+    }
+}
+
+async fn reconfigure_shard(replica: Arc<Replica>, wanted: BTreeSet<NodeId>) {
+    let Ok(_one_at_a_time) = replica.reconfiguring.try_lock() else { return };
+    let shard = replica.group.id();
+    match timeout(RECONFIGURE_TIMEOUT, replica.group.reconfigure(&wanted)).await {
+        Ok(Ok(())) => tracing::info!(shard, ?wanted, "the shard's members are these"),
+        Ok(Err(error)) => tracing::debug!(shard, %error, "the shard's members are not as wanted yet"),
+        Err(_) => tracing::warn!(shard, "the shard's members were not changed in time"),
+    }
+}

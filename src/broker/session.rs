@@ -1,0 +1,361 @@
+//! A client's session: the port that front ends call.
+
+use std::{
+    num::NonZeroU64,
+    sync::{
+        Arc,
+        atomic::AtomicUsize,
+    },
+};
+
+use ferrymq_core::{
+    BindingDeclaration, ConsumerId, Delivery, DeliveryId, EventSender, ExchangeDeclaration, ExchangeName, Gotten, Identity,
+    Kind, Message, Published, QueueDeclaration, QueueName, QueueState, Refusal, Session as SessionPort, Settlement,
+    Subscription, Tag, VirtualHostName,
+};
+use ferrymq_queue::{QueueId, decode_message};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::{
+    catalogue::{Answer, BindingRecord, Command, ExchangeRecord, Owner, QueueRecord, Routed},
+    gateway::{NewConsumer, Publisher, Several, Waiter},
+    link::{Call, QueueCounts, Reply},
+    node::Inner,
+    refusal::{refusal_of, unavailable},
+};
+
+/// Bytes of messages that one session may have under way; one bigger message may be, alone.
+const ROOM: u32 = 8 << 20;
+/// What a message counts beyond its own bytes.
+const OVERHEAD: usize = 64;
+
+/// A client's session on one virtual host.
+pub struct Session {
+    node: Arc<Inner>,
+    number: u64,
+    host: VirtualHostName,
+    user: Arc<str>,
+    publisher: Arc<Publisher>,
+}
+
+impl Session {
+    pub(crate) fn open(node: Arc<Inner>, identity: &Identity, host: VirtualHostName, events: EventSender) -> Self {
+        let number = node.next_session();
+        let publisher = Arc::new(Publisher { events: events.clone(), room: Semaphore::new(ROOM as usize) });
+        node.sessions().insert(number, events);
+        Self { node, number, host, user: identity.user.clone(), publisher }
+    }
+
+    fn owner(&self) -> Owner {
+        Owner { node: self.node.id(), run: self.node.run(), session: self.number }
+    }
+
+    /// A queue that this session may use.
+    fn queue(&self, name: &QueueName) -> Result<(QueueRecord, QueueId), Refusal> {
+        let record = self.node.catalogue(|catalogue| catalogue.queue(self.host.as_str(), name.as_str()).cloned())?;
+        let not_found = || Refusal::NotFound {
+            kind: Kind::Queue,
+            name: name.to_string(),
+            virtual_host: self.host.to_string(),
+        };
+        let record = record.ok_or_else(not_found)?;
+        if record.exclusive.is_some_and(|owner| owner != self.owner()) {
+            return Err(Refusal::Locked { name: name.to_string(), virtual_host: self.host.to_string() });
+        }
+        let id = QueueId::new(record.id).ok_or_else(not_found)?;
+        Ok((record, id))
+    }
+
+    async fn change(&self, command: Command) -> Result<Answer, Refusal> {
+        match self.node.change(command).await? {
+            Answer::Denied(why) => Err(refusal_of(why, self.host.as_str())),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn state(&self, name: &QueueName, shard: u32, id: u64) -> Result<QueueState, Refusal> {
+        let counts = self.node.count(shard, vec![id]).await?;
+        let QueueCounts { ready, consumers, .. } = counts.first().copied().unwrap_or_default();
+        Ok(QueueState { name: name.clone(), messages: ready, consumers })
+    }
+
+    fn binding(&self, binding: &BindingDeclaration) -> BindingRecord {
+        BindingRecord {
+            exchange: binding.source.to_string(),
+            queue: binding.queue.to_string(),
+            key: binding.routing_key.to_string(),
+        }
+    }
+
+    fn may_change_exchange(&self, name: &ExchangeName) -> Result<(), Refusal> {
+        let reason = if name.is_default() {
+            "operation not permitted on the default exchange".to_owned()
+        } else if name.as_str().starts_with("amq.") {
+            format!("exchange name '{name}' contains reserved prefix 'amq.*'")
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::Forbidden { reason })
+    }
+
+    async fn make_queue(&self, name: &QueueName, queue: &QueueDeclaration) -> Result<QueueState, Refusal> {
+        let command = Command::DeclareQueue {
+            virtual_host: self.host.to_string(),
+            name: name.to_string(),
+            durable: queue.durable,
+            auto_delete: queue.auto_delete,
+            exclusive: queue.exclusive.then(|| self.owner()),
+            mirrors: queue.mirrors,
+        };
+        let Answer::Queue { id, shard, made } = self.change(command).await? else {
+            return Err(unavailable("the catalogue gave an answer that makes no sense"));
+        };
+        if !made {
+            return self.state(name, shard, id).await;
+        }
+        if let Some(id) = QueueId::new(id) {
+            self.node.create_in_shard(shard, id).await?;
+        }
+        Ok(QueueState { name: name.clone(), messages: 0, consumers: 0 })
+    }
+
+    fn settle_in_shard(&self, queue: QueueId, messages: Vec<u64>, settlement: Settlement) {
+        let Some(shard) = self.node.consumers().shard_of(queue) else { return };
+        self.node.settle(shard, queue, messages, settlement);
+    }
+}
+
+impl SessionPort for Session {
+    async fn declare_exchange(&self, exchange: ExchangeDeclaration) -> Result<(), Refusal> {
+        let record = ExchangeRecord {
+            kind: exchange.kind,
+            durable: exchange.durable,
+            auto_delete: exchange.auto_delete,
+            internal: exchange.internal,
+        };
+        let name = exchange.name.as_str();
+        let current = self.node.catalogue(|catalogue| catalogue.exchange(self.host.as_str(), name).copied())?;
+        if current == Some(record) {
+            return Ok(());
+        }
+        if current.is_none() {
+            self.may_change_exchange(&exchange.name)?;
+        }
+        let (virtual_host, name) = (self.host.to_string(), name.to_owned());
+        self.change(Command::DeclareExchange { virtual_host, name, exchange: record }).await.map(|_| ())
+    }
+
+    async fn check_exchange(&self, name: &ExchangeName) -> Result<(), Refusal> {
+        if name.is_default() {
+            return Ok(());
+        }
+        let there =
+            self.node.catalogue(|catalogue| catalogue.exchange(self.host.as_str(), name.as_str()).is_some())?;
+        if there {
+            return Ok(());
+        }
+        let (name, virtual_host) = (name.to_string(), self.host.to_string());
+        Err(Refusal::NotFound { kind: Kind::Exchange, name, virtual_host })
+    }
+
+    async fn delete_exchange(&self, name: &ExchangeName, if_unused: bool) -> Result<(), Refusal> {
+        self.may_change_exchange(name)?;
+        let (virtual_host, name) = (self.host.to_string(), name.to_string());
+        self.change(Command::DeleteExchange { virtual_host, name, if_unused }).await.map(|_| ())
+    }
+
+    async fn declare_queue(&self, mut queue: QueueDeclaration) -> Result<QueueState, Refusal> {
+        if queue.name.is_empty() {
+            queue.name = QueueName::new(format!("amq.gen-{}", uuid::Uuid::new_v4().simple()))?;
+            let name = queue.name.clone();
+            return self.make_queue(&name, &queue).await;
+        }
+        let name = queue.name.clone();
+        let current = match self.queue(&name) {
+            Ok((record, _)) => Some(record),
+            Err(Refusal::NotFound { .. }) => None,
+            Err(refusal) => return Err(refusal),
+        };
+        match current {
+            Some(record)
+                if record.durable == queue.durable
+                    && record.auto_delete == queue.auto_delete
+                    && record.exclusive.is_some() == queue.exclusive =>
+            {
+                self.state(&name, record.shard, record.id).await
+            }
+            None if name.as_str().starts_with("amq.") => Err(Refusal::Forbidden {
+                reason: format!("queue name '{name}' contains reserved prefix 'amq.*'"),
+            }),
+            _ => self.make_queue(&name, &queue).await,
+        }
+    }
+
+    async fn check_queue(&self, name: &QueueName) -> Result<QueueState, Refusal> {
+        let (record, _) = self.queue(name)?;
+        self.state(name, record.shard, record.id).await
+    }
+
+    async fn delete_queue(&self, name: &QueueName, if_unused: bool, if_empty: bool) -> Result<u64, Refusal> {
+        let record = match self.queue(name) {
+            Ok((record, _)) => record,
+            Err(Refusal::NotFound { .. }) => return Ok(0),
+            Err(refusal) => return Err(refusal),
+        };
+        let state = self.state(name, record.shard, record.id).await?;
+        let (text, virtual_host) = (name.to_string(), self.host.to_string());
+        if if_unused && state.consumers > 0 {
+            return Err(Refusal::InUse { kind: Kind::Queue, name: text, virtual_host });
+        }
+        if if_empty && state.messages > 0 {
+            return Err(Refusal::NotEmpty { name: text, virtual_host });
+        }
+        self.change(Command::DeleteQueue { virtual_host, name: text, id: Some(record.id) }).await?;
+        if let Some(id) = QueueId::new(record.id) {
+            self.node.delete_in_shard(record.shard, id);
+        }
+        Ok(state.messages)
+    }
+
+    async fn purge_queue(&self, name: &QueueName) -> Result<u64, Refusal> {
+        let (record, _) = self.queue(name)?;
+        match self.node.ask_leader(record.shard, &Call::Purge { shard: record.shard, queue: record.id }).await? {
+            Reply::Purged(messages) => Ok(messages),
+            _ => Err(unavailable("the queue's leader gave an answer that makes no sense")),
+        }
+    }
+
+    async fn bind(&self, binding: BindingDeclaration) -> Result<(), Refusal> {
+        self.queue(&binding.queue)?;
+        if binding.source.is_default() {
+            return self.may_change_exchange(&binding.source);
+        }
+        let record = self.binding(&binding);
+        self.change(Command::Bind { virtual_host: self.host.to_string(), binding: record }).await.map(|_| ())
+    }
+
+    async fn unbind(&self, binding: BindingDeclaration) -> Result<(), Refusal> {
+        if binding.source.is_default() {
+            return self.may_change_exchange(&binding.source);
+        }
+        let record = self.binding(&binding);
+        match self.change(Command::Unbind { virtual_host: self.host.to_string(), binding: record }).await {
+            Ok(_) | Err(Refusal::NotFound { .. }) => Ok(()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    async fn publish(&self, message: Message, tag: Option<Tag>) -> Result<Published, Refusal> {
+        let mut queues = Vec::new();
+        let routed = self.node.catalogue(|catalogue| {
+            let (exchange, key) = (message.exchange.as_str(), message.routing_key.as_str());
+            catalogue.route(self.host.as_str(), exchange, key, &mut queues)
+        })?;
+        let (name, virtual_host) = (message.exchange.to_string(), self.host.to_string());
+        match routed {
+            Routed::NoExchange => return Err(Refusal::NotFound { kind: Kind::Exchange, name, virtual_host }),
+            Routed::Internal => {
+                let reason = format!("cannot publish to internal exchange '{name}' in vhost '{virtual_host}'");
+                return Err(Refusal::Forbidden { reason });
+            }
+            Routed::Queues if queues.is_empty() => return Ok(Published::Unroutable(message)),
+            Routed::Queues => {}
+        }
+        self.node.until_not_blocked().await;
+        let room = u32::try_from(message.size() + OVERHEAD).unwrap_or(u32::MAX).min(ROOM);
+        let permit = self.publisher.room.acquire_many(room).await;
+        permit.map_err(|_| unavailable("the session is closing"))?.forget();
+        if let [(queue, shard)] = queues[..] {
+            let waiter = Waiter::Published { publisher: self.publisher.clone(), tag, room };
+            self.node.put(shard, Some(waiter), |commands| commands.enqueue(queue, &message));
+            return Ok(Published::Routed);
+        }
+        let left = AtomicUsize::new(queues.len());
+        let several = Arc::new(Several { left, publisher: self.publisher.clone(), tag, room });
+        for (queue, shard) in queues {
+            let waiter = Waiter::PublishedToOneOf(several.clone());
+            self.node.put(shard, Some(waiter), |commands| commands.enqueue(queue, &message));
+        }
+        Ok(Published::Routed)
+    }
+
+    async fn subscribe(&self, subscription: Subscription) -> Result<ConsumerId, Refusal> {
+        let (record, queue) = self.queue(&subscription.queue)?;
+        let attachment = self.node.consumers().add(NewConsumer {
+            session: self.number,
+            channel: subscription.channel,
+            events: self.publisher.events.clone(),
+            shard: record.shard,
+            queue,
+            prefetch: subscription.prefetch.map(Into::into),
+            priority: subscription.priority,
+            exclusive: subscription.exclusive,
+        });
+        let consumer = attachment.consumer;
+        let call = Call::Attach { shard: record.shard, attachment };
+        match self.node.ask_leader(record.shard, &call).await {
+            Ok(Reply::Attached(true)) => Ok(ConsumerId(consumer)),
+            Ok(Reply::Attached(false)) => {
+                self.node.detach(consumer);
+                let (name, virtual_host) = (subscription.queue.to_string(), self.host.to_string());
+                Err(Refusal::ConsumedExclusively { name, virtual_host })
+            }
+            other => {
+                self.node.detach(consumer);
+                Err(other.err().unwrap_or_else(|| unavailable("the queue's leader gave an answer that makes no sense")))
+            }
+        }
+    }
+
+    async fn cancel(&self, consumer: ConsumerId) {
+        self.node.detach(consumer.0);
+    }
+
+    fn taken(&self, consumer: ConsumerId, deliveries: u32) {
+        self.node.grant(consumer.0, deliveries);
+    }
+
+    async fn get(&self, name: &QueueName) -> Result<Option<Gotten>, Refusal> {
+        let (record, queue) = self.queue(name)?;
+        let call = Call::Get { shard: record.shard, queue: record.id };
+        let Reply::Got(got) = self.node.ask_leader(record.shard, &call).await? else {
+            return Err(unavailable("the queue's leader gave an answer that makes no sense"));
+        };
+        let Some(got) = got else { return Ok(None) };
+        self.node.consumers().took(record.shard, queue, got.message, self.number);
+        let message = decode_message(got.bytes.into()).map_err(|error| unavailable(&error.to_string()))?;
+        let id = DeliveryId { queue, message: got.message };
+        Ok(Some(Gotten { delivery: Delivery { id, redelivered: got.redelivered, message }, remaining: got.remaining }))
+    }
+
+    fn settle(&self, deliveries: &[DeliveryId], settlement: Settlement) {
+        let mut run: Option<(NonZeroU64, Vec<u64>)> = None;
+        for delivery in deliveries {
+            match &mut run {
+                Some((queue, messages)) if *queue == delivery.queue => messages.push(delivery.message),
+                _ => {
+                    if let Some((queue, messages)) = run.replace((delivery.queue, vec![delivery.message])) {
+                        self.settle_in_shard(queue, messages, settlement);
+                    }
+                }
+            }
+        }
+        if let Some((queue, messages)) = run {
+            self.settle_in_shard(queue, messages, settlement);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.node.sessions().remove(&self.number);
+        self.node.close_session(self.owner(), self.host.as_str());
+        tracing::debug!(user = &*self.user, session = self.number, "a session ended");
+    }
+}
+
+/// Waits for what is told when a request took effect.
+pub(crate) fn done() -> (Waiter, oneshot::Receiver<()>) {
+    let (tell, told) = oneshot::channel();
+    (Waiter::Done(tell), told)
+}

@@ -1,0 +1,223 @@
+//! The node as the admin port: its own words, in those of the admin API.
+
+use ferrymq_admin_api::{
+    AdminError, AdminPort, Adoption, ClusterStatus, Formation, NewUser, NodeStatus, NodeView, Phase, QueueInTopic,
+    QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicOwner, TopicRemoval, TopicView,
+};
+use ferrymq_broker::{self as broker, FormError, Node, TopicRefusal};
+
+/// A node, as the admin API sees it.
+#[derive(Clone)]
+pub(crate) struct Port {
+    pub(crate) node: Node,
+    pub(crate) ordinal: u32,
+}
+
+impl Port {
+    fn formed(&self) -> Result<(), AdminError> {
+        match self.node.membership() {
+            Some(_) => Ok(()),
+            None => Err(AdminError::new(Reason::NotFormed, "this broker belongs to no cluster yet")),
+        }
+    }
+}
+
+impl AdminPort for Port {
+    fn node(&self) -> NodeStatus {
+        let (phase, message) = self.node.phase();
+        let (cluster_id, node_id) = self.node.membership().unzip();
+        NodeStatus {
+            ordinal: self.ordinal,
+            uuid: self.node.uuid(),
+            phase: match phase {
+                broker::Phase::Unformed => Phase::Unformed,
+                broker::Phase::Joining => Phase::Joining,
+                broker::Phase::Starting => Phase::Starting,
+                broker::Phase::Serving => Phase::Serving,
+                broker::Phase::Stopping => Phase::Stopping,
+            },
+            message,
+            cluster_id,
+            node_id,
+            version: crate::VERSION.to_owned(),
+        }
+    }
+
+    fn ready(&self) -> bool {
+        self.node.is_ready()
+    }
+
+    async fn cluster(&self) -> Result<ClusterStatus, AdminError> {
+        self.formed()?;
+        let view = self.node.cluster().await.map_err(|reason| AdminError::new(Reason::Unavailable, reason))?;
+        let ids = |set: &std::collections::BTreeSet<u64>| set.iter().copied().collect();
+        Ok(ClusterStatus {
+            cluster_id: view.cluster_id,
+            catalogue_leader: view.catalogue_leader,
+            nodes: view
+                .nodes
+                .into_iter()
+                .map(|node| NodeView {
+                    id: node.id,
+                    ordinal: node.ordinal,
+                    uuid: node.uuid,
+                    zone: node.zone,
+                    reachable: node.reachable,
+                    version: node.version,
+                    leaders: node.leaders,
+                    replicas: node.replicas,
+                })
+                .collect(),
+            shards: view
+                .shards
+                .iter()
+                .map(|shard| ShardView {
+                    id: shard.id,
+                    placed_on: ids(&shard.placed_on),
+                    voters: ids(&shard.voters),
+                    leader: shard.leader,
+                    in_sync: ids(&shard.in_sync),
+                    healthy: shard.is_healthy(),
+                })
+                .collect(),
+            messages: view.messages,
+            queues: view.queues,
+        })
+    }
+
+    async fn form(&self, formation: Formation) -> Result<(), AdminError> {
+        let formation = broker::Formation {
+            cluster_id: formation.cluster_id,
+            nodes: formation
+                .members
+                .into_iter()
+                .map(|member| broker::FirstNode { ordinal: member.ordinal, uuid: member.uuid, zone: member.zone })
+                .collect(),
+            default_mirrors: formation.default_mirrors,
+            users: formation
+                .users
+                .into_iter()
+                .map(|user| broker::FirstUser {
+                    name: user.name,
+                    password: user.password,
+                    loopback_only: user.loopback_only,
+                })
+                .collect(),
+        };
+        self.node.form(formation).await.map_err(|error| {
+            let reason = match &error {
+                FormError::OtherCluster { .. } => Reason::AlreadyFormed,
+                FormError::Member { .. } => Reason::MemberMismatch,
+                FormError::Identity(_) | FormError::NotYet(_) => Reason::Unavailable,
+            };
+            AdminError::new(reason, error.to_string())
+        })
+    }
+
+    async fn safe_to_stop(&self) -> Result<Safety, AdminError> {
+        let broker::SafeToStop { safe, reason } = self.node.safe_to_stop().await;
+        Ok(Safety { safe, reason })
+    }
+
+    async fn hand_over(&self) -> Result<(), AdminError> {
+        self.formed()?;
+        self.node.hand_over().await;
+        Ok(())
+    }
+
+    async fn declare_topic(&self, topic: TopicDeclaration) -> Result<TopicView, AdminError> {
+        self.formed()?;
+        let topic = topic_of(topic)?;
+        self.node.declare_topic(topic).await.map(view_of).map_err(refused)
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicView>, AdminError> {
+        self.formed()?;
+        Ok(self.node.topics().await.map_err(refused)?.into_iter().map(view_of).collect())
+    }
+
+    async fn remove_topic(&self, removal: TopicRemoval) -> Result<(), AdminError> {
+        self.formed()?;
+        let TopicRemoval { virtual_host, name, owner_uid, delete, only_if_empty } = removal;
+        self.node.remove_topic(&virtual_host, &name, &owner_uid, delete, only_if_empty).await.map_err(refused)
+    }
+
+    async fn put_user(&self, user: NewUser) -> Result<(), AdminError> {
+        self.formed()?;
+        let put = self.node.put_user(user.name, user.password, user.loopback_only).await;
+        put.map_err(|reason| AdminError::new(Reason::Unavailable, reason))
+    }
+}
+
+fn topic_of(topic: TopicDeclaration) -> Result<broker::Topic, AdminError> {
+    let kind = topic.exchange_type.parse();
+    let kind = kind.map_err(|error: ferrymq_core::UnknownExchangeKind| AdminError::new(Reason::Invalid, error.to_string()))?;
+    Ok(broker::Topic {
+        virtual_host: topic.virtual_host,
+        name: topic.name,
+        owner_name: topic.owner.name,
+        owner_uid: topic.owner.uid,
+        adopt: topic.adoption == Adoption::AdoptIfCompatible,
+        kind,
+        mirrors: topic.mirrors,
+        bindings: topic
+            .bindings
+            .into_iter()
+            .map(|binding| broker::Binding { source: binding.source, routing_key: binding.routing_key })
+            .collect(),
+        queues: topic
+            .queues
+            .into_iter()
+            .map(|queue| broker::QueueInTopic { name: queue.name, routing_keys: queue.routing_keys })
+            .collect(),
+    })
+}
+
+fn view_of(view: broker::TopicView) -> TopicView {
+    let topic = view.topic;
+    TopicView {
+        declaration: TopicDeclaration {
+            virtual_host: topic.virtual_host,
+            name: topic.name,
+            owner: TopicOwner { name: topic.owner_name, uid: topic.owner_uid },
+            adoption: if topic.adopt { Adoption::AdoptIfCompatible } else { Adoption::Refuse },
+            exchange_type: topic.kind.to_string(),
+            mirrors: topic.mirrors,
+            bindings: topic
+                .bindings
+                .into_iter()
+                .map(|binding| TopicBinding { source: binding.source, routing_key: binding.routing_key })
+                .collect(),
+            queues: topic
+                .queues
+                .into_iter()
+                .map(|queue| QueueInTopic { name: queue.name, routing_keys: queue.routing_keys })
+                .collect(),
+        },
+        in_sync: view.drift.is_empty(),
+        drift: view.drift,
+        replicated: view.replicated,
+        queues: view
+            .queues
+            .into_iter()
+            .map(|queue| QueueView {
+                name: queue.name,
+                messages: queue.messages,
+                consumers: queue.consumers,
+                leader: queue.leader,
+            })
+            .collect(),
+    }
+}
+
+fn refused(refusal: TopicRefusal) -> AdminError {
+    let reason = match &refusal {
+        TopicRefusal::Invalid(_) => Reason::Invalid,
+        TopicRefusal::Owned { .. } => Reason::Owned,
+        TopicRefusal::Incompatible(_) => Reason::Incompatible,
+        TopicRefusal::NotFound(_) => Reason::NotFound,
+        TopicRefusal::NotEmpty { .. } => Reason::NotEmpty,
+        TopicRefusal::Unavailable(_) => Reason::Unavailable,
+    };
+    AdminError::new(reason, refusal.to_string())
+}
