@@ -61,22 +61,29 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T> {
         self.session.taken(consumer, count);
     }
 
+    /// Gives back what was held for a consumer that is gone, and passes on what waited behind it.
+    pub(crate) fn give_back_held(&mut self, number: u16, consumer: ConsumerId) {
+        let Some(channel) = self.channels.get(number) else { return };
+        let (own, others) = channel.held.drain(..).partition::<Vec<_>, _>(|(holder, _)| *holder == consumer);
+        channel.held.extend(others);
+        if !own.is_empty() {
+            self.give_back(consumer, own.into_iter().map(|(_, delivery)| delivery).collect());
+        }
+        self.deliver_held(number);
+    }
+
     /// Passes on what was held, as far as there is room now.
     pub(crate) fn deliver_held(&mut self, number: u16) {
         while let Some(channel) = self.channels.get(number) {
             // A consumer that does not acknowledge takes no room, but keeps its turn.
             let Some((consumer, _)) = channel.held.front() else { return };
-            let free = channel.consumers.get(consumer).is_none_or(|consumer| consumer.no_ack);
+            let free = channel.consumers.get(consumer).is_some_and(|consumer| consumer.no_ack);
             if !free && !channel.has_room() {
                 return;
             }
             let Some((consumer, delivery)) = channel.held.pop_front() else { return };
-            if channel.consumers.contains_key(&consumer) {
-                self.deliver(number, consumer, delivery);
-                self.session.taken(consumer, 1);
-            } else {
-                self.give_back(consumer, vec![delivery]);
-            }
+            self.deliver(number, consumer, delivery);
+            self.session.taken(consumer, 1);
         }
     }
 
@@ -151,7 +158,7 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T> {
         if self.peer.consumer_cancel_notify {
             self.send(number, BasicCancel { consumer_tag: gone.tag, nowait: true });
         }
-        self.deliver_held(number);
+        self.give_back_held(number, consumer);
     }
 }
 

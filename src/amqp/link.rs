@@ -199,23 +199,19 @@ impl<'a, S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'a, S, T> {
     /// Does all that can be done without the client's next request. Ready only where the connection ends.
     fn poll_background(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<Stop> {
         loop {
-            self.settle_now();
-            let more = match self.poll_events(cx) {
-                Poll::Ready(Ok(())) => true,
-                Poll::Ready(Err(stop)) => return Poll::Ready(stop),
-                Poll::Pending => false,
+            let emptied = match self.take_events(cx) {
+                Ok(emptied) => emptied,
+                Err(stop) => return Poll::Ready(stop),
             };
-            if more && self.wire.output.len() <= EVENTS_MARK {
-                continue;
-            }
             self.tell_confirms();
+            self.settle_now();
             match self.wire.poll_write(cx) {
-                Poll::Ready(Ok(())) if more => {}
+                // There is room again for the events that were left.
+                Poll::Ready(Ok(())) if !emptied => {}
                 Poll::Ready(Ok(())) | Poll::Pending => break,
                 Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
             }
         }
-        self.settle_now();
         if let Some(shutdown) = &mut self.shutdown
             && shutdown.as_mut().poll(cx).is_ready()
         {
@@ -226,26 +222,23 @@ impl<'a, S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'a, S, T> {
         self.poll_heartbeat(cx, waiting)
     }
 
-    /// Takes some events, unless the client has enough to read. Ready where there may be more.
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Stop>> {
-        if self.wire.output.len() > EVENTS_MARK {
-            return Poll::Pending;
-        }
-        let Some(events) = &mut self.events else { return Poll::Pending };
+    /// Takes events until there are none, or until the client has enough to read: then some may be left, and nothing
+    /// wakes this connection for them. Says whether there are none.
+    fn take_events(&mut self, cx: &mut Context<'_>) -> Result<bool, Stop> {
         let mut taken = std::mem::take(&mut self.taken_events);
-        match events.poll_recv_many(cx, &mut taken, EVENTS) {
-            Poll::Pending => {
-                self.taken_events = taken;
-                return Poll::Pending;
+        while self.wire.output.len() <= EVENTS_MARK {
+            let Some(events) = &mut self.events else { break };
+            match events.poll_recv_many(cx, &mut taken, EVENTS) {
+                Poll::Pending => break,
+                Poll::Ready(0) => self.events = None,
+                Poll::Ready(_) => {}
             }
-            Poll::Ready(0) => self.events = None,
-            Poll::Ready(_) => {}
-        }
-        for event in taken.drain(..) {
-            self.on_event(event)?;
+            for event in taken.drain(..) {
+                self.on_event(event)?;
+            }
         }
         self.taken_events = taken;
-        Poll::Ready(Ok(()))
+        Ok(self.wire.output.len() <= EVENTS_MARK)
     }
 
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>, waiting: Waiting) -> Poll<Stop> {

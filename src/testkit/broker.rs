@@ -1,7 +1,7 @@
 //! A broker in memory: one node, nothing on disk, for the tests of what calls [`ferrymq_core::Broker`].
 //!
 //! It does what the port says, at once, unless a test holds it back: [`FakeBroker::hold_publishes`],
-//! [`FakeBroker::hold_confirms`].
+//! [`FakeBroker::hold_subscriptions`], [`FakeBroker::hold_confirms`].
 
 use std::{
     collections::HashMap,
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Publishes wait while it is true.
     pub(crate) publishes_held: watch::Sender<bool>,
+    /// Subscriptions, though made, do not return while it is true.
+    pub(crate) subscriptions_held: watch::Sender<bool>,
     /// How many publishes wait.
     pub(crate) publishes_waiting: watch::Sender<usize>,
 }
@@ -52,6 +54,7 @@ impl FakeBroker {
                 users: Mutex::new(users),
                 state: Mutex::new(State::new()),
                 publishes_held: watch::Sender::new(false),
+                subscriptions_held: watch::Sender::new(false),
                 publishes_waiting: watch::Sender::new(0),
             }),
         }
@@ -65,6 +68,16 @@ impl FakeBroker {
     /// Lets publishes go on.
     pub fn release_publishes(&self) {
         self.shared.publishes_held.send_replace(false);
+    }
+
+    /// From now on a subscription is made, but its caller is kept waiting: its deliveries come first.
+    pub fn hold_subscriptions(&self) {
+        self.shared.subscriptions_held.send_replace(true);
+    }
+
+    /// Lets subscriptions return.
+    pub fn release_subscriptions(&self) {
+        self.shared.subscriptions_held.send_replace(false);
     }
 
     /// Waits until so many publishes wait.

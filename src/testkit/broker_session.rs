@@ -92,7 +92,11 @@ impl Session for FakeSession {
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<ConsumerId, Refusal> {
-        self.shared.state().subscribe(self.number, subscription)
+        let subscribed = self.shared.state().subscribe(self.number, subscription);
+        let mut held = self.shared.subscriptions_held.subscribe();
+        // The sender lives as long as this.
+        let _ = held.wait_for(|held| !held).await;
+        subscribed
     }
 
     async fn cancel(&self, consumer: ConsumerId) {

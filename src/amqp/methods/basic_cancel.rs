@@ -19,7 +19,7 @@ pub(crate) async fn run<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
     // A consumer that is not there is no error: its queue may have gone a moment ago.
     if let Some(consumer) = channel.by_tag.get(&method.consumer_tag).copied() {
         channel.remove_consumer(consumer);
-        link.deliver_held(number);
+        link.give_back_held(number, consumer);
         link.wait(link.session.cancel(consumer)).await?;
     }
     if !method.nowait {

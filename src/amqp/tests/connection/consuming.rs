@@ -117,6 +117,24 @@ async fn what_a_cancelled_consumer_was_not_sent_goes_back() {
 }
 
 #[tokio::test]
+async fn what_is_held_behind_another_consumer_goes_back_when_its_own_is_cancelled() {
+    let broker = FakeBroker::new();
+    let mut client = with_messages(&broker, 0).await;
+    client.declare(1, "other").await;
+    qos(&mut client, 1, true).await;
+    client.consume(1, "q", "a").await;
+    client.consume(1, "other", "b").await;
+    for queue in ["q", "q", "other"] {
+        client.publish(1, queue, b"m").await;
+    }
+    client.delivered(1).await;
+    client.sync(1).await;
+    assert_eq!((broker.depth("q"), broker.depth("other")), (Some((0, 2)), Some((0, 1))));
+    client.ask(1, BasicCancel { consumer_tag: "b".into(), nowait: false }).await;
+    assert_eq!((broker.depth("q"), broker.depth("other")), (Some((0, 2)), Some((1, 0))));
+}
+
+#[tokio::test]
 async fn the_tag_of_a_cancelled_consumer_may_be_used_again_and_that_of_another_may_not() {
     let broker = FakeBroker::new();
     let mut client = with_messages(&broker, 0).await;

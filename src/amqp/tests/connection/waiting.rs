@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use ferrymq_amqp::{
     Settings,
-    codec::{BasicAck, FrameKind, Method},
+    codec::{BasicAck, BasicConsume, FrameKind, Method},
 };
 use ferrymq_core::Confirmation;
 use ferrymq_testkit::FakeBroker;
+use tokio::io::AsyncReadExt;
 
 use crate::client::Client;
 
@@ -90,6 +91,49 @@ async fn what_a_client_does_not_read_stays_with_the_broker() {
         let (deliver, delivered) = slow.delivery(1).await;
         assert_eq!((deliver.delivery_tag, delivered.len()), (tag, body.len()));
     }
+}
+
+#[tokio::test]
+async fn a_client_that_reads_all_at_once_gets_what_was_kept_from_it() {
+    const MESSAGES: usize = 2000;
+    let broker = FakeBroker::new();
+    let mut publisher = Client::with_channel(&broker).await;
+    publisher.declare(1, "q").await;
+    let body = vec![1; 10_000];
+    for _ in 0..MESSAGES {
+        publisher.publish(1, "q", &body).await;
+    }
+    publisher.sync(1).await;
+    // The socket takes one window of deliveries, and a little of the next: what is left is above the mark, and is gone
+    // in one write once the client read.
+    let mut client = Client::connected_with(&broker, Settings::default(), 2_700_000).await;
+    client.open(1).await;
+    client.send(1, BasicConsume { queue: "q".into(), no_ack: true, ..Default::default() }).await;
+    let mut read = 0;
+    let mut room = vec![0; 8 << 20];
+    while read < MESSAGES * body.len() {
+        read += client.socket.read(&mut room).await.unwrap();
+    }
+    broker.until(|broker| broker.depth("q") == Some((0, 0))).await;
+}
+
+#[tokio::test]
+async fn deliveries_that_overtake_the_answer_to_consume_come_after_it() {
+    let broker = FakeBroker::new();
+    let mut publisher = Client::with_channel(&broker).await;
+    publisher.declare(1, "q").await;
+    let mut client = Client::with_channel(&broker).await;
+    broker.hold_subscriptions();
+    let consume = BasicConsume { queue: "q".into(), consumer_tag: "c".into(), ..Default::default() };
+    client.send(1, consume).await;
+    publisher.publish(1, "q", b"1").await;
+    publisher.publish(1, "q", b"2").await;
+    broker.until(|broker| broker.depth("q") == Some((0, 2))).await;
+    publisher.sync(1).await;
+    broker.release_subscriptions();
+    assert!(matches!(client.method(1).await, Method::BasicConsumeOk(_)));
+    assert_eq!(client.delivered(1).await, (1, "1".to_owned()));
+    assert_eq!(client.delivered(1).await, (2, "2".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
