@@ -32,7 +32,7 @@ pub(crate) struct Image<'a> {
 /// Where `out` cannot be written.
 pub(crate) fn write_archive(image: &Image<'_>, out: impl Write) -> anyhow::Result<()> {
     let layer = layer(image).context("packing the layer")?;
-    let layer_digest = hexadecimal(&Sha256::digest(&layer));
+    let layer_digest = digest(&layer);
     let labels: Map<String, Value> =
         image.labels.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
     let configuration = serde_json::to_vec(&json!({
@@ -46,8 +46,7 @@ pub(crate) fn write_archive(image: &Image<'_>, out: impl Write) -> anyhow::Resul
         },
         "rootfs": {"type": "layers", "diff_ids": [format!("sha256:{layer_digest}")]},
     }))?;
-    let (layer_name, configuration_name) =
-        (format!("{layer_digest}.tar"), format!("{}.json", hexadecimal(&Sha256::digest(&configuration))));
+    let (layer_name, configuration_name) = (format!("{layer_digest}.tar"), format!("{}.json", digest(&configuration)));
     let manifest = serde_json::to_vec(&json!([{
         "Config": configuration_name,
         "RepoTags": [image.reference],
@@ -81,6 +80,11 @@ fn header(bytes: usize, mode: u32) -> Header {
     header.set_size(bytes as u64);
     header.set_mode(mode);
     header
+}
+
+/// The SHA-256 of it, in hexadecimal.
+pub(super) fn digest(content: &[u8]) -> String {
+    hexadecimal(&Sha256::digest(content))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -131,7 +135,7 @@ mod tests {
         assert_eq!(configuration["config"]["User"], json!("1:1"));
         assert_eq!(configuration["config"]["Labels"], json!({"a": "b"}));
         let layer = &entries[manifest[0]["Layers"][0].as_str().unwrap()].1;
-        let digest = format!("sha256:{}", hexadecimal(&Sha256::digest(layer)));
+        let digest = format!("sha256:{}", digest(layer));
         assert_eq!(configuration["rootfs"]["diff_ids"], json!([digest]));
     }
 

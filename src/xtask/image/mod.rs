@@ -24,10 +24,13 @@ const USER: &str = "10001:10001";
 pub(crate) struct Options {
     /// Where to write the archive [default: ferrymq-image.tar in cargo's target folder]
     #[arg(long)]
-    out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// What the image is called [default: ferrymq.local/ferrymq:<version>]
     #[arg(long)]
-    reference: Option<String>,
+    pub(crate) reference: Option<String>,
+    /// Put what tells the binary apart into the tag, so that a cluster that has an older one takes the new one
+    #[arg(long)]
+    pub(crate) tag_by_content: bool,
 }
 
 /// An image on disk.
@@ -55,9 +58,13 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
 pub(crate) fn pack(project: &Project, options: &Options) -> anyhow::Result<Packed> {
     let binary = binary::build(project)?;
     let version = project.version()?;
-    let reference = options.reference.clone().unwrap_or_else(|| format!("ferrymq.local/ferrymq:{version}"));
+    let mut reference = options.reference.clone().unwrap_or_else(|| format!("ferrymq.local/ferrymq:{version}"));
     let archive = options.out.clone().unwrap_or_else(|| project.target().join("ferrymq-image.tar"));
     let content = std::fs::read(&binary).with_context(|| format!("reading {}", binary.display()))?;
+    if options.tag_by_content {
+        let digest = archive::digest(&content);
+        reference = format!("{reference}-{}", digest.get(..12).unwrap_or(&digest));
+    }
     let image = Image {
         reference: &reference,
         program: "ferrymq",

@@ -1,0 +1,88 @@
+//! Everything that breaks something. Each verb undoes itself, or leaves what Kubernetes heals by itself.
+//!
+//! Links and processes can be reached only where the nodes are on this machine: in the cluster of `tests/cluster`.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+
+use crate::command::kubectl;
+
+/// Whether the nodes are on this machine.
+pub(crate) fn possible() -> bool {
+    env::var_os("FERRYMQ_CLUSTER_STATE").is_some()
+}
+
+/// Says so where a story is left out because the nodes are not on this machine.
+pub(crate) fn left_out(story: &str) -> bool {
+    if !possible() {
+        println!("measured: {story}: left out, as the nodes of this cluster are not on this machine");
+    }
+    !possible()
+}
+
+/// A node without a link to anything; it has one again when this is dropped.
+pub(crate) struct Cut {
+    node: String,
+}
+
+/// Cuts a node's link: to the other nodes, to the API server, to clients.
+pub(crate) fn cut(node: &str) -> Cut {
+    link(node, "down");
+    Cut { node: node.to_owned() }
+}
+
+impl Drop for Cut {
+    fn drop(&mut self) {
+        link(&self.node, "up");
+    }
+}
+
+fn link(node: &str, state: &str) {
+    run(Command::new("ip").args(["link", "set", &format!("ferrymq-{node}"), state]));
+}
+
+/// Kills the processes of these pods, all at once and without a warning, as a crash does. Their containers are started
+/// again by Kubernetes.
+pub(crate) fn kill_processes(pods: &[Pod]) {
+    let processes: Vec<_> = pods.iter().map(|pod| process(pod).to_string()).collect();
+    run(Command::new("kill").arg("-9").args(processes));
+}
+
+/// Deletes a pod without giving it time, as an operator of a lost machine does.
+pub(crate) fn force_delete(namespace: &str, pods: &[&str]) {
+    let arguments = ["delete", "pod", "--namespace", namespace, "--force", "--grace-period=0", "--wait=false"];
+    kubectl(&[&arguments, pods].concat());
+}
+
+/// The memory that the process of a pod takes, in bytes.
+pub(crate) fn resident_memory(pod: &Pod) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", process(pod))).expect("the process runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+    1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("memory is a number")
+}
+
+/// The process of a pod's one container, as this machine numbers it.
+fn process(pod: &Pod) -> u32 {
+    let name = pod.name_any();
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).expect("the pod has a node");
+    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
+    let container = containers.first().and_then(|container| container.container_id.as_deref());
+    let id = container.and_then(|id| id.strip_prefix("containerd://")).expect("the pod has a container that runs");
+    let state = PathBuf::from(env::var_os("FERRYMQ_CLUSTER_STATE").expect("the nodes are on this machine"));
+    let socket = state.join(node).join("containerd.sock");
+    let tasks = run(Command::new("ctr").arg("--address").arg(socket).args(["--namespace", "k8s.io", "tasks", "list"]));
+    let task =
+        tasks.lines().find(|line| line.starts_with(id)).unwrap_or_else(|| panic!("{name} does not run:\n{tasks}"));
+    task.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("the second column is the process")
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+    let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?} failed: {complaint}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}

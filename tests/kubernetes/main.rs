@@ -1,0 +1,40 @@
+//! Stories on a real Kubernetes: what users do, and what happens to them, with unmodified tools: helm, kubectl, an AMQP
+//! client. `cargo xtask test kubernetes` starts the cluster, loads the image and runs them, one after another.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `installation.rs` | from nothing to a cluster that serves |
+//! | `leader_loss.rs` | the broker that leads a queue is killed, deleted, cut off |
+//! | `volume_loss.rs` | a broker loses its volume; then the others restart |
+//! | `power_loss.rs` | all brokers are killed at once |
+//! | `topic_life.rs` | a Topic is edited, deleted under each policy, goes with its namespace |
+//! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
+//! | `world.rs` | a story's namespace, and what it can ask of Kubernetes |
+//! | `install.rs`, `command.rs` | the chart; kubectl and helm |
+//! | `faults.rs` | everything that breaks something |
+//! | `traffic/` | publishers and consumers that do as they should, and the history of what they did |
+//!
+//! Each story has a namespace of its own, and leaves the cluster whole. Waits are for a state, with a deadline. Lines that
+//! begin with `measured:` are shown again at the end of the run.
+//!
+//! What the stories take from the environment, as `cargo xtask` sets it:
+//!
+//! | variable | meaning |
+//! |---|---|
+//! | `KUBECONFIG` | the cluster; kubectl and helm are in the path |
+//! | `FERRYMQ_IMAGE` | the image, which the nodes have or can pull |
+//! | `FERRYMQ_CLUSTER_STATE` | where the nodes of a cluster of ours are; without it no story runs that breaks them |
+
+#![allow(clippy::panic, reason = "a story that cannot go on ends so, and says why")]
+
+mod bad_resources;
+mod command;
+mod faults;
+mod install;
+mod installation;
+mod leader_loss;
+mod power_loss;
+mod topic_life;
+mod traffic;
+mod volume_loss;
+mod world;

@@ -1,0 +1,54 @@
+//! A connection to whichever broker answers.
+
+use std::sync::RwLock;
+use std::time::Duration;
+
+use lapin::{Channel, Connection, ConnectionProperties};
+
+use crate::world::Broker;
+
+/// How long a client tries one broker before it takes the next.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A connection with one channel.
+pub(crate) struct Link {
+    pub(crate) channel: Channel,
+    connection: Connection,
+}
+
+impl Link {
+    /// Ends in good order, or at least soon.
+    pub(crate) async fn close(self) {
+        let _ = tokio::time::timeout(PATIENCE, self.connection.close(200, "done".into())).await;
+    }
+}
+
+/// A connection to this broker, if it answers soon.
+pub(crate) async fn connect(uri: &str) -> Option<Link> {
+    let connecting = async {
+        let connection = Connection::connect(uri, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        Ok::<_, lapin::Error>(Link { channel, connection })
+    };
+    tokio::time::timeout(PATIENCE, connecting).await.ok()?.ok()
+}
+
+/// The brokers in turn, beginning with one.
+pub(super) struct Turn {
+    next: usize,
+}
+
+impl Turn {
+    pub(super) fn beginning_with(first: &str, brokers: &RwLock<Vec<Broker>>) -> Self {
+        let brokers = brokers.read().expect("nobody panics with this lock");
+        Self { next: brokers.iter().position(|broker| broker.pod == first).expect("the first broker is one of them") }
+    }
+
+    /// The next one's URI.
+    pub(super) fn next(&mut self, brokers: &RwLock<Vec<Broker>>) -> String {
+        let brokers = brokers.read().expect("nobody panics with this lock");
+        let uri = brokers[self.next % brokers.len()].uri.clone();
+        self.next += 1;
+        uri
+    }
+}
