@@ -22,16 +22,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("admin-api", &[]),
     ("management", &["core", "admin-api"]),
     ("api", &[]),
-    ("server", &["core", "admin-api", "broker", "amqp", "management", "wire"]),
+    // The journal only to hand the broker the real disk.
+    ("server", &["core", "admin-api", "broker", "amqp", "journal", "management", "wire"]),
     ("operator", &["api", "admin-api"]),
     ("cli", &["api", "admin-api", "server"]),
     ("testkit", &["core", "journal", "replication", "wire"]),
     ("xtask", &[]),
-    ("ferrymq", &["api", "cli", "operator", "server"]),
+    ("ferrymq", &["admin-api", "api", "cli", "operator", "server"]),
 ];
 
-/// What the generator of `xtask`, an example, may use besides.
-const GENERATOR_USES: &str = "api";
+/// What tests and examples may use besides: those of the admin API's client serve a fake by the real server, and the
+/// generator of `xtask` prints what the types make.
+const TESTS_MAY_USE: &[(&str, &str)] = &[("cli", "management"), ("operator", "management"), ("xtask", "api")];
 
 /// # Errors
 ///
@@ -58,7 +60,7 @@ fn wrong_arrows(metadata: &Metadata) -> Vec<String> {
         for dependency in package.dependencies.iter().filter(|dependency| dependency.path.is_some()) {
             let used = short(&dependency.name);
             let for_tests = dependency.kind == DependencyKind::Development
-                && (used == "testkit" || user == "ferrymq" || (user == "xtask" && used == GENERATOR_USES));
+                && (used == "testkit" || user == "ferrymq" || TESTS_MAY_USE.contains(&(user, used)));
             if names.contains(used) && !allowed.contains(&used) && !for_tests {
                 wrong.push(format!("{user} may not use {used}"));
             }
