@@ -12,7 +12,8 @@ use hyper_util::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    AdminError, ClusterStatus, Formation, NewUser, NodeStatus, Safety, TopicDeclaration, TopicRemoval, TopicView, routes,
+    AdminError, ClusterStatus, Formation, NewUser, NodeStatus, Safety, TopicDeclaration, TopicRemoval, TopicView,
+    routes,
 };
 
 /// The longest that a call may take, but [`Client::hand_over`].
@@ -134,13 +135,14 @@ impl Client {
         if !proper {
             return Err(ClientError::Address { url: base });
         }
-        let mut authorization = header::HeaderValue::try_from(format!("Bearer {}", token.trim()))
-            .map_err(|_| ClientError::Token)?;
+        let mut authorization =
+            header::HeaderValue::try_from(format!("Bearer {}", token.trim())).map_err(|_| ClientError::Token)?;
         authorization.set_sensitive(true);
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(Duration::from_secs(2)));
-        let http = HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(20)).build(connector);
+        let http =
+            HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(20)).build(connector);
         Ok(Self { http, base, authorization: Some(authorization), timeout: CALL_TIMEOUT })
     }
 
@@ -380,8 +382,9 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_keeps_the_brokers_reason_and_sentence() {
         let body = r#"{"reason":"NotFormed","message":"orders-0 belongs to no cluster yet"}"#;
-        let answer: &'static str =
-            Box::leak(format!("HTTP/1.1 409 Conflict\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_boxed_str());
+        let answer: &'static str = Box::leak(
+            format!("HTTP/1.1 409 Conflict\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_boxed_str(),
+        );
         let (base, _asked) = server(answer).await;
         let error = Client::new(&base, "secret").unwrap().cluster().await.unwrap_err();
         assert_eq!(error.refusal().map(|refusal| refusal.reason), Some(Reason::NotFormed));

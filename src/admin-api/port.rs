@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
-use crate::{AdminError, ClusterStatus, Formation, NewUser, NodeStatus, Safety, TopicDeclaration, TopicRemoval, TopicView};
+use crate::{
+    AdminError, ClusterStatus, Formation, NewUser, NodeStatus, Safety, TopicDeclaration, TopicRemoval, TopicView,
+};
 
 /// A node, as the admin API sees it. Cheap to clone. Every call is bounded in time.
 pub trait AdminPort: Clone + Send + Sync + 'static {

@@ -1,1 +1,67 @@
-//! The custom resources
+//! The custom resources of `ferrymq.io/v1alpha1`, what they may say, and what is made of them.
+//!
+//! ```text
+//!   YAML file ----parse----+
+//!                          v
+//!   API server ------> MessageQueue, Topic --check--> Cluster, CheckedTopic    (types that cannot be wrong)
+//!                          |
+//!                          +--generate--> crds/, charts/ferrymq/templates/crds/
+//! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `message_queue.rs`, `message_queue_status.rs` | [`MessageQueue`]: a cluster of brokers |
+//! | `topic.rs`, `topic_status.rs` | [`Topic`]: an exchange, its bindings and its queues |
+//! | `condition.rs` | every type of condition, and every reason, with the sentence that documents it |
+//! | `sentence.rs` | what is said of a wrong field, at admission and elsewhere |
+//! | `cluster.rs`, `checked_topic.rs` | the checked forms |
+//! | `quantity.rs`, `time_span.rs` | sizes and times as people write them |
+//! | `parse.rs`, `yaml.rs` | a file of resources, with line and field of what is wrong in it |
+//! | `generate.rs` | the files made from these types |
+//!
+//! Invariant: what the API server admits by its rules, the check admits, but for what only several resources together
+//! can tell; both say the same sentences.
+
+// KubeSchema repeats each type inside of a function, where `pub` reaches nobody.
+#![allow(unreachable_pub)]
+
+mod checked_topic;
+mod cluster;
+mod condition;
+mod generate;
+mod invalid;
+mod message_queue;
+mod message_queue_status;
+mod parse;
+mod quantity;
+mod sentence;
+mod time_span;
+mod topic;
+mod topic_status;
+mod yaml;
+
+pub use checked_topic::{CheckedQueue, CheckedTopic};
+pub use cluster::{Cluster, ClusterStorage, ListenerPort, PodSettings};
+pub use condition::{ConditionType, Reason, condition};
+pub use generate::{GeneratedFile, crds, crds_yaml, generated_files};
+pub use invalid::{InvalidResource, Problem};
+pub use message_queue::{
+    BrokerConfig, ImagePullPolicy, ListenerProtocol, ListenerSpec, MessageQueue, MessageQueueSpec, PodTemplate,
+    ReclaimPolicy, SecretReference, StorageSpec, TopologySpread,
+};
+pub use message_queue_status::{
+    Binding, Endpoint, FormationRecord, MemberRecord, MessageQueueStatus, NodeState, NodeSummary, ShardSummary,
+};
+pub use parse::{ParseError, Resource, parse_resources};
+pub use quantity::{InvalidQuantity, Quantity};
+pub use time_span::{InvalidTimeSpan, TimeSpan};
+pub use topic::{
+    AdoptionPolicy, DeletionPolicy, ExchangeType, Retention, Topic, TopicBindingSpec, TopicQueueSpec, TopicSpec,
+};
+pub use topic_status::{TopicQueueStatus, TopicStatus};
+
+/// The API group.
+pub const GROUP: &str = "ferrymq.io";
+
+/// The API version.
+pub const VERSION: &str = "v1alpha1";

@@ -1,1 +1,48 @@
-//! The operator
+//! The operator: turns `MessageQueue` and `Topic` resources into Kubernetes objects and into what the broker's catalogue
+//! holds, and says in their status what is.
+//!
+//! ```text
+//!   MessageQueue --> dereference --> validate --> plan --> build --> apply --> act --> status
+//!                     (reads)         (pure)     (pure)   (pure)   (writes)  (admin API, one pod at a time)
+//!
+//!   Topic        --> dereference --> validate --> plan --> apply (admin API) --> status
+//! ```
+//!
+//! | folder or file | what is in it |
+//! |---|---|
+//! | `message_queue/` | a reconcile of a `MessageQueue`, one file a phase; `build/` has one file per Kubernetes object |
+//! | `topic/` | a reconcile of a `Topic`, one file a phase |
+//! | `links.rs` | which broker of a cluster is asked, and what it said a moment ago |
+//! | `objects.rs` | kinds of objects that the operator owns; whether what is there is what is wanted |
+//! | `names.rs` | names and labels of what it owns |
+//! | `lease.rs` | which of several operators acts |
+//! | `probes.rs` | `/livez` and `/readyz` |
+//!
+//! Invariants:
+//!
+//! * A cluster is formed once. The intent is written to the status before it is carried out, and while that record stands
+//!   nothing forms a second one.
+//! * A pod is deleted only where its brokers' cluster can do without it, or where it serves nothing anyway; a volume is
+//!   never deleted.
+//! * Pods' template and configuration change only when what the user wrote changes: a new version of the operator restarts
+//!   nothing by itself.
+//! * No finalizer is on a `MessageQueue`; the one on a `Topic` is dropped when its cluster is gone or going.
+
+mod context;
+mod error;
+mod lease;
+mod links;
+mod message_queue;
+mod names;
+mod objects;
+mod probes;
+mod run;
+mod settings;
+mod topic;
+
+#[cfg(test)]
+mod fixture;
+
+pub use error::OperatorError;
+pub use run::run;
+pub use settings::{Settings, SettingsError};

@@ -1,0 +1,179 @@
+//! Every type of condition, and every reason: each is declared here, once, with the sentence that documents it.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+
+/// Declares words that go into a status, each with the sentence that documents it.
+macro_rules! words {
+    ($(#[$doc:meta])* $kind:ident { $($name:ident: $sentence:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $kind {
+            $(#[doc = $sentence] $name,)+
+        }
+
+        impl $kind {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The word, as it stands in a status.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)+
+                }
+            }
+
+            /// The sentence that documents it.
+            #[must_use]
+            pub fn documentation(self) -> &'static str {
+                match self {
+                    $(Self::$name => $sentence,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $kind {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// What a condition speaks of. True is good, but for `Reconciling` and `Stalled`, which are kstatus' and are true
+    /// while something is to be done.
+    ConditionType {
+        Ready: "All that the spec asks for is there and serves clients.",
+        Reconciling: "The operator is on its way to what the spec asks for.",
+        Stalled: "The operator cannot get there by itself: a person has to change something.",
+        ReplicationHealthy: "Every shard has a leader, and all of its mirrors are in sync.",
+        ScaleComplete: "There are as many brokers as the spec asks for, and all of them belong to the cluster.",
+        StorageReady: "Every broker has its volume.",
+        UpdateComplete: "Every broker runs what the spec asks for.",
+        InSync: "What the broker has is what the spec asks for.",
+        Replicated: "Every queue has a leader, and all of its mirrors are in sync.",
+    }
+}
+
+words! {
+    /// Why a condition is what it is.
+    Reason {
+        AllServing: "Every broker serves, and every shard is in sync.",
+        Progressing: "Something that was begun goes on by itself.",
+        Settled: "There is nothing to do.",
+        Paused: "spec.paused is true: the operator changes nothing.",
+        NothingInTheWay: "Nothing keeps the operator from what is to be done.",
+        Invalid: "The spec cannot be; the message says which field, and why.",
+        NameTaken: "An object that the cluster needs belongs to somebody else.",
+        Refused: "The API server refused an object that the cluster needs.",
+        WaitingForBrokers: "Brokers start, and do not answer yet.",
+        Forming: "The brokers answer, and are being made one cluster.",
+        FormationRefused: "A broker refused to form the cluster.",
+        DataLost: "A cluster was formed once, and no broker has its data any more.",
+        ForeignCluster: "Brokers belong to different clusters.",
+        ReplicasBehind: "Brokers are missing or catch up; every shard has a leader.",
+        ShardsWithoutLeader: "Shards have lost the majority of their mirrors, and serve nobody until one is back.",
+        ClusterUnreachable: "No broker answers the operator.",
+        ImageUnavailable: "A broker's image cannot be pulled.",
+        CrashLooping: "A broker stops again and again.",
+        ContainerRefused: "A broker's container cannot be made.",
+        Unschedulable: "No machine takes a broker's pod.",
+        PodsRefused: "The API server refuses to make a broker's pod: a quota, or a policy.",
+        VolumesBound: "Every volume is bound.",
+        VolumeNotBound: "A volume is not bound.",
+        VolumeLost: "A volume is gone whose claim is still there.",
+        ScalingUp: "Brokers that were added have not all joined.",
+        ScaleDownRefused: "Fewer brokers were asked for than hold messages.",
+        AllRunning: "There are as many brokers as the spec asks for.",
+        AllUpdated: "Every broker runs what the spec asks for.",
+        RestartingBrokers: "Brokers are restarted one after the other.",
+        RestartWaits: "A broker waits to be restarted until that endangers no message.",
+        UpgradeWaits: "The operator brings a newer image, and leaves running brokers on theirs until the spec names it.",
+        MirrorsFixed: "The default number of mirrors is the one that the cluster was formed with.",
+        Declared: "The broker has what the spec asks for.",
+        ClusterNotFound: "There is no MessageQueue of that name in the namespace.",
+        ClusterNotReady: "The cluster does not answer yet, or has no leader.",
+        ClusterGoing: "The cluster is being deleted.",
+        MirrorsWouldNotFit: "More mirrors are asked for than the cluster has brokers.",
+        TopicConflict: "Another Topic has that name already.",
+        Incompatible: "The broker has something of that name that is not what the spec asks for.",
+        Drifted: "Somebody changed the topic by a protocol; it is being mended.",
+        NotEmpty: "Its queues have messages, and the deletion policy keeps these.",
+        UnderReplicated: "Some of the mirrors are missing or catch up.",
+        AllMirrored: "Every queue has a leader and all of its mirrors.",
+        NothingToMirror: "There are no queues.",
+        Unknown: "It cannot be told just now.",
+    }
+}
+
+/// A condition. Its time of transition is taken over from `before` where its status is the same.
+#[must_use]
+pub fn condition(
+    before: &[Condition],
+    kind: ConditionType,
+    status: Option<bool>,
+    reason: Reason,
+    message: impl Into<String>,
+    generation: Option<i64>,
+) -> Condition {
+    let status = match status {
+        Some(true) => "True",
+        Some(false) => "False",
+        None => "Unknown",
+    };
+    let same = before.iter().find(|old| old.type_ == kind.as_str() && old.status == status);
+    Condition {
+        type_: kind.as_str().to_owned(),
+        status: status.to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: clipped(message.into()),
+        observed_generation: generation,
+        last_transition_time: same.map_or_else(|| Time(now()), |old| old.last_transition_time.clone()),
+    }
+}
+
+/// Now, to the second: a status' times have no fractions.
+fn now() -> Timestamp {
+    let now = Timestamp::now();
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+/// The API bounds a message to 32 KiB; nobody reads as much.
+fn clipped(message: String) -> String {
+    const MOST: usize = 2_000;
+    match message.char_indices().nth(MOST) {
+        Some((end, _)) => message.get(..end).map(|start| format!("{start}…")).unwrap_or(message),
+        None => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_condition_keeps_its_time_while_its_status_stays() {
+        let long_ago = Time(Timestamp::from_second(1_000).unwrap());
+        let mut old = condition(&[], ConditionType::Ready, Some(true), Reason::AllServing, "", Some(1));
+        old.last_transition_time = long_ago.clone();
+        let before = [old];
+        let same = condition(&before, ConditionType::Ready, Some(true), Reason::AllServing, "still", Some(2));
+        assert_eq!(same.last_transition_time, long_ago);
+        let other = condition(&before, ConditionType::Ready, Some(false), Reason::ReplicasBehind, "", Some(2));
+        assert_ne!(other.last_transition_time, long_ago);
+    }
+
+    #[test]
+    fn every_word_has_a_sentence() {
+        for word in ConditionType::ALL {
+            assert!(word.documentation().ends_with('.'), "{word}");
+        }
+        for word in Reason::ALL {
+            assert!(word.documentation().ends_with('.'), "{word}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! `MessageQueue`: a cluster of brokers.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Affinity, ResourceRequirements, Toleration};
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{MessageQueueStatus, Quantity, sentence};
+
+/// What a cluster of brokers should be.
+#[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "ferrymq.io",
+    version = "v1alpha1",
+    kind = "MessageQueue",
+    plural = "messagequeues",
+    shortname = "mq",
+    category = "messaging",
+    namespaced,
+    status = "MessageQueueStatus",
+    derive = "PartialEq",
+    doc = "A cluster of message brokers.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Serving", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "Messages", type_ = "integer", json_path = ".status.messages"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')").message(sentence::NAME)
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("!has(self.mirrors) || self.mirrors <= self.replicas").message(sentence::MIRRORS_OVER_REPLICAS),
+    validation = Rule::new("(!has(self.mirrors) && !has(oldSelf.mirrors)) || (has(self.mirrors) ? self.mirrors : (self.replicas < 3 ? self.replicas : 3)) == (has(oldSelf.mirrors) ? oldSelf.mirrors : (oldSelf.replicas < 3 ? oldSelf.replicas : 3))").message(sentence::MIRRORS_CHANGED),
+)]
+pub struct MessageQueueSpec {
+    /// How many brokers there are; each has a volume of its own. Three survive the loss of one.
+    #[serde(default = "three")]
+    #[x_kube(
+        validation = Rule::new("self >= 1 && self <= 99").message(sentence::REPLICAS),
+        validation = Rule::new("self >= oldSelf").message(sentence::REPLICAS_LOWERED),
+    )]
+    pub replicas: i32,
+
+    /// On how many brokers a queue is kept that says nothing of it itself. A message is confirmed when it is on the disks
+    /// of most of them. Default: 3, or replicas where these are fewer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self >= 1 && self <= 7").message(sentence::MIRRORS))]
+    pub mirrors: Option<i32>,
+
+    /// The volume of each broker.
+    pub storage: StorageSpec,
+
+    /// The image of the brokers. Default: the operator's own. An operator that is upgraded leaves running brokers on the
+    /// image that they have; set this to move them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.size() > 0").message(sentence::IMAGE))]
+    #[schemars(length(max = 1024))]
+    pub image: Option<String>,
+
+    /// When the image is pulled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_pull_policy: Option<ImagePullPolicy>,
+
+    /// Secrets of the registry that the image comes from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub image_pull_secrets: Vec<SecretReference>,
+
+    /// CPU and memory of each broker. The limit of memory, where there is one, bounds how much of the messages is kept in
+    /// memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<ResourceRequirements>,
+
+    /// The ports for clients. Default: AMQP 0-9-1 at port 5672.
+    #[serde(default = "usual_listeners")]
+    #[schemars(length(min = 1, max = 16))]
+    #[x_kube(
+        merge_strategy = ListMerge::Map(vec!["name".to_owned()]),
+        validation = Rule::new("self.all(l, self.exists_one(m, m.port == l.port))").message(sentence::LISTENER_PORTS_UNIQUE)
+    )]
+    pub listeners: Vec<ListenerSpec>,
+
+    /// Over what the brokers are spread.
+    #[serde(default)]
+    pub topology_spread: TopologySpread,
+
+    /// What the pods of the brokers have besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
+
+    /// Settings of the brokers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<BrokerConfig>,
+
+    /// While it is true the operator changes nothing of this cluster; its status is kept up.
+    #[serde(default)]
+    pub paused: bool,
+}
+
+fn three() -> i32 {
+    3
+}
+
+fn usual_listeners() -> Vec<ListenerSpec> {
+    vec![ListenerSpec { name: "amqp".to_owned(), protocol: ListenerProtocol::Amqp, port: 5672 }]
+}
+
+/// The volume of a broker.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message(sentence::STORAGE_CLASS_CHANGED),
+)]
+pub struct StorageSpec {
+    /// Its size, such as `20Gi`.
+    #[x_kube(
+        validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0").message(sentence::SIZE),
+        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) == 0").message(sentence::SIZE_CHANGED),
+    )]
+    pub size: Quantity,
+
+    /// Its class. Default: the default one of the Kubernetes cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub storage_class_name: Option<String>,
+
+    /// What becomes of it when the `MessageQueue` is deleted. What is retained is found again by a `MessageQueue` of the
+    /// same name.
+    #[serde(default)]
+    pub reclaim_policy: ReclaimPolicy,
+}
+
+/// What becomes of a volume when its `MessageQueue` is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum ReclaimPolicy {
+    /// It stays.
+    #[default]
+    Retain,
+    /// It goes, with all messages.
+    Delete,
+}
+
+/// When an image is pulled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ImagePullPolicy {
+    /// At every start.
+    Always,
+    /// Where the machine does not have it.
+    IfNotPresent,
+    /// Not at all.
+    Never,
+}
+
+impl ImagePullPolicy {
+    /// As Kubernetes writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "Always",
+            Self::IfNotPresent => "IfNotPresent",
+            Self::Never => "Never",
+        }
+    }
+}
+
+/// A Secret of the same namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SecretReference {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// A port for clients.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerSpec {
+    /// Its name, which is the name of the port of the Service too.
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = Rule::new("self.size() <= 15 && self.matches('^([a-z0-9]+-)*[a-z0-9]+$') && self.matches('[a-z]') && self != 'link' && self != 'admin'").message(sentence::LISTENER_NAME))]
+    pub name: String,
+
+    /// What is spoken there.
+    pub protocol: ListenerProtocol,
+
+    /// The port, of the brokers and of the Service.
+    #[x_kube(validation = Rule::new("self >= 1024 && self <= 65535 && self != 7400 && self != 7500").message(sentence::LISTENER_PORT))]
+    pub port: i32,
+}
+
+/// A protocol of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ListenerProtocol {
+    /// AMQP 0-9-1.
+    Amqp,
+}
+
+impl ListenerProtocol {
+    /// Its name, as in URLs and as `appProtocol` of a Service.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Amqp => "amqp",
+        }
+    }
+}
+
+/// Over what the brokers are spread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TopologySpread {
+    /// The label of Kubernetes' nodes that tells these apart.
+    #[serde(default = "zone")]
+    #[schemars(length(min = 1, max = 317))]
+    pub key: String,
+}
+
+impl Default for TopologySpread {
+    fn default() -> Self {
+        Self { key: zone() }
+    }
+}
+
+fn zone() -> String {
+    "topology.kubernetes.io/zone".to_owned()
+}
+
+/// What the pods of the brokers have besides.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodTemplate {
+    /// More labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('app.kubernetes.io/') && !key.startsWith('ferrymq.io/'))").message(sentence::RESERVED_LABEL))]
+    pub labels: BTreeMap<String, String>,
+
+    /// More annotations.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('ferrymq.io/'))").message(sentence::RESERVED_ANNOTATION))]
+    pub annotations: BTreeMap<String, String>,
+
+    /// Labels that a node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub node_selector: BTreeMap<String, String>,
+
+    /// Taints of nodes that the brokers put up with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub tolerations: Vec<Toleration>,
+
+    /// Where the brokers may run. Default: preferably no two on one machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+
+    /// How important they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub priority_class_name: Option<String>,
+}
+
+/// Settings of the brokers.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokerConfig {
+    /// The most memory that messages may take in a broker before its publishers wait. Default: a share of what its
+    /// container has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('16Mi')) >= 0").message(sentence::MEMORY))]
+    pub memory_high_water: Option<Quantity>,
+}

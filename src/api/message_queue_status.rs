@@ -1,0 +1,178 @@
+//! What a cluster of brokers is.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a cluster of brokers is.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MessageQueueStatus {
+    /// The generation of the resource that the conditions speak of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Brokers that there are.
+    #[serde(default)]
+    pub replicas: i32,
+
+    /// Brokers that serve clients.
+    #[serde(default)]
+    pub ready_replicas: i32,
+
+    /// The labels of the brokers' pods, as a selector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+
+    /// The version that runs; several, while it is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+
+    /// How the cluster was formed. Written before it is formed; while it stands, no second cluster is ever formed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formation: Option<FormationRecord>,
+
+    /// Which state of the credentials' Secret the brokers were told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials_version: Option<String>,
+
+    /// The brokers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub nodes: Vec<NodeSummary>,
+
+    /// The shards: what is replicated together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shards: Option<ShardSummary>,
+
+    /// Messages in all queues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages: Option<i64>,
+
+    /// Queues in all virtual hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queues: Option<i64>,
+
+    /// Where clients connect.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub endpoints: Vec<Endpoint>,
+
+    /// The Secret with all that a client needs, in the form of the service binding specification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
+
+    /// What holds of it, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// How a cluster was formed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FormationRecord {
+    /// The cluster's id.
+    pub cluster_id: String,
+
+    /// Its first brokers; none where the cluster was found on volumes that had been retained.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberRecord>,
+
+    /// On how many brokers a queue is kept that says nothing of it itself; unknown where the cluster was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirrors: Option<i32>,
+
+    /// When this was written.
+    pub time: Time,
+
+    /// A broker said that it belongs to this cluster.
+    #[serde(default)]
+    pub complete: bool,
+}
+
+/// A first broker of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MemberRecord {
+    /// Its place in the StatefulSet.
+    pub ordinal: i32,
+    /// Its identity, as its data directory had it.
+    pub uuid: String,
+}
+
+/// A broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSummary {
+    /// Its pod.
+    pub name: String,
+    /// Its number in the cluster; another one after it lost its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
+    /// The zone that it is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Where it is in its life.
+    pub state: NodeState,
+    /// Shards that it leads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaders: Option<i32>,
+    /// Shards that it holds a replica of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<i32>,
+    /// The version that it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// Where a broker is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum NodeState {
+    /// It has no pod, or none that runs.
+    Absent,
+    /// It runs and does not answer yet.
+    Silent,
+    /// It has no data and belongs to no cluster.
+    Unformed,
+    /// It was taken in, and is being filled.
+    Joining,
+    /// It has data, and looks for the rest of its cluster.
+    Starting,
+    /// It serves clients.
+    Serving,
+    /// It hands its work over and will stop.
+    Stopping,
+}
+
+/// The shards of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardSummary {
+    /// How many there are.
+    pub total: i32,
+    /// Those that have a leader and all of their mirrors, in sync.
+    pub healthy: i32,
+    /// Those that have a leader, and too few mirrors in sync.
+    pub under_replicated: i32,
+    /// Those that have no leader, and serve nobody.
+    pub without_leader: i32,
+}
+
+/// Where clients connect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Endpoint {
+    /// The listener.
+    pub name: String,
+    /// What is spoken there.
+    pub protocol: String,
+    /// Host and port, within the Kubernetes cluster.
+    pub address: String,
+}
+
+/// A Secret in the form of the service binding specification.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Binding {
+    /// Its name.
+    pub name: String,
+}

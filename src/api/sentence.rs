@@ -1,0 +1,95 @@
+//! What is said of a wrong field: by the API server at admission, by the operator in a condition, by `dev` with line
+//! and field.
+
+pub(crate) const NAME: &str = "the name of a MessageQueue becomes part of the names of its pods and services: use at most 40 lower-case letters, digits and '-', beginning with a letter and ending with a letter or digit";
+
+pub(crate) const REPLICAS: &str = "replicas must be between 1 and 99; to take a cluster away, delete the MessageQueue (its volumes stay unless storage.reclaimPolicy is Delete)";
+
+pub(crate) const REPLICAS_LOWERED: &str = "replicas cannot be lowered by this version: the brokers that would go hold messages, and are not emptied yet; leave replicas as it is";
+
+pub(crate) const MIRRORS: &str = "mirrors must be between 1 and 7; 3 survive the loss of one broker, 5 of two";
+
+pub(crate) const MIRRORS_OVER_REPLICAS: &str =
+    "mirrors must be at most replicas: each mirror needs a broker of its own; raise replicas or lower mirrors";
+
+pub(crate) const MIRRORS_CHANGED: &str = "mirrors cannot be changed once the MessageQueue is made, because queues that took it as their default would not follow; set mirrors on the Topic instead";
+
+pub(crate) const SIZE: &str =
+    "storage.size must be a quantity of at least 64Mi, such as 20Gi; the journal of a broker needs room to write";
+
+pub(crate) const SIZE_CHANGED: &str = "storage.size cannot be changed by this version; leave it as it is, or make a second MessageQueue with other volumes";
+
+pub(crate) const STORAGE_CLASS_CHANGED: &str = "storage.storageClassName cannot be changed, because volumes keep the class that they were made with; make a second MessageQueue instead";
+
+pub(crate) const LISTENER_PORT: &str = "a listener's port must be between 1024 and 65535 (brokers do not run as root), and neither 7400 nor 7500 (links and admin API)";
+
+pub(crate) const LISTENER_PORTS_UNIQUE: &str = "two listeners have the same port; give each its own";
+
+pub(crate) const LISTENER_NAME: &str = "a listener's name becomes the name of a port: use at most 15 lower-case letters, digits and '-', with a letter among them and no '-' at either end; 'link' and 'admin' are the broker's own";
+
+pub(crate) const LISTENER_NAMES_UNIQUE: &str = "two listeners have the same name; give each its own";
+
+pub(crate) const LISTENERS_EMPTY: &str = "at least one listener is needed; leave listeners out for the usual one";
+
+pub(crate) const LISTENERS_TOO_MANY: &str = "at most 16 listeners are possible";
+
+pub(crate) const MEMORY: &str = "config.memoryHighWater must be a quantity of at least 16Mi, such as 512Mi";
+
+pub(crate) const RESERVED_LABEL: &str =
+    "labels that begin with app.kubernetes.io/ or ferrymq.io/ are the operator's own; use others";
+
+pub(crate) const RESERVED_ANNOTATION: &str =
+    "annotations that begin with ferrymq.io/ are the operator's own; use others";
+
+pub(crate) const IMAGE: &str = "image must not be empty; leave it out for the image that the operator brings";
+
+pub(crate) const TOPIC_NAME: &str =
+    "a topic's name has 1 to 255 bytes, no line break, and does not begin with 'amq.', which is reserved";
+
+pub(crate) const TOPIC_NAME_CHANGED: &str =
+    "the name of a topic cannot be changed; make a second Topic, and delete this one when it is empty";
+
+pub(crate) const TOPIC_CLUSTER: &str =
+    "cluster is the name of a MessageQueue in the same namespace, and must not be empty";
+
+pub(crate) const TOPIC_CLUSTER_CHANGED: &str =
+    "cluster cannot be changed, because messages do not move with it; make a second Topic in the other cluster";
+
+pub(crate) const VIRTUAL_HOST: &str =
+    "a virtual host's name has 1 to 255 bytes and no line break; the first one is called '/'";
+
+pub(crate) const VIRTUAL_HOST_CHANGED: &str =
+    "virtualHost cannot be changed, because messages do not move with it; make a second Topic";
+
+pub(crate) const TYPE_CHANGED: &str =
+    "type cannot be changed, because bindings mean something else under another type; make a second Topic";
+
+pub(crate) const TOPIC_MIRRORS_CHANGED: &str =
+    "mirrors of a Topic cannot be changed by this version; make a second Topic with as many as you want";
+
+pub(crate) const PARTITIONS: &str = "partitions must be between 1 and 1024";
+
+pub(crate) const PARTITIONS_LOWERED: &str =
+    "partitions cannot be lowered, because the messages of those that go would be lost; make a second Topic";
+
+pub(crate) const RETENTION_EMPTY: &str = "retention needs age, bytes, or both; leave it out to keep everything";
+
+pub(crate) const RETENTION_AGE: &str =
+    "retention.age must be a time of at least one second, such as 7d, 12h or 1d12h (units d, h, m, s)";
+
+pub(crate) const RETENTION_BYTES: &str = "retention.bytes must be a quantity of at least 1Mi, such as 10Gi";
+
+pub(crate) const QUEUE_NAME: &str =
+    "a queue's name has 1 to 255 bytes, no line break, and does not begin with 'amq.', which is reserved";
+
+pub(crate) const QUEUE_NAMES_UNIQUE: &str = "two queues of the topic have the same name; give each its own";
+
+pub(crate) const QUEUES_TOO_MANY: &str = "a topic has at most 256 queues; use several topics";
+
+pub(crate) const ROUTING_KEY: &str = "a routing key has at most 255 bytes and no line break";
+
+pub(crate) const ROUTING_KEYS_TOO_MANY: &str = "a queue has at most 64 routing keys; use a pattern";
+
+pub(crate) const BINDING_SOURCE: &str = "bindings.source is the name of another exchange, has 1 to 255 bytes and no line break, and is not the topic itself";
+
+pub(crate) const BINDINGS_TOO_MANY: &str = "a topic has at most 256 bindings; use a pattern";

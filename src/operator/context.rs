@@ -1,0 +1,70 @@
+//! What every reconcile has at hand.
+
+use std::{collections::HashMap, sync::Mutex, time::Instant};
+
+use ferrymq_api::Topic;
+use kube::{
+    Client, Resource,
+    runtime::{
+        events::{Event, EventType, Recorder, Reporter},
+        reflector::Store,
+    },
+};
+
+use crate::{links::Links, settings::Settings};
+
+/// What every reconcile has at hand.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) settings: Settings,
+    pub(crate) links: Links,
+    /// All topics, as the watch knows them.
+    pub(crate) topics: Store<Topic>,
+    recorder: Recorder,
+    /// When the counters of a resource were last written into its status.
+    counted: Mutex<HashMap<String, Instant>>,
+}
+
+impl Context {
+    pub(crate) fn new(client: Client, settings: Settings, topics: Store<Topic>) -> Self {
+        let reporter = Reporter {
+            controller: "ferrymq.io/operator".to_owned(),
+            instance: settings.lease.as_ref().map(|lease| lease.holder.clone()),
+        };
+        Self {
+            recorder: Recorder::new(client.clone(), reporter),
+            links: Links::new(client.clone()),
+            client,
+            settings,
+            topics,
+            counted: Mutex::default(),
+        }
+    }
+
+    /// Tells those who watch a resource what was done, or refused. An event that cannot be written stops nothing.
+    pub(crate) async fn tell<K>(&self, resource: &K, type_: EventType, reason: &str, action: &str, note: String)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let note: String = note.chars().take(1_000).collect();
+        let event =
+            Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None };
+        if let Err(error) = self.recorder.publish(&event, &resource.object_ref(&())).await {
+            tracing::debug!(%error, reason, "an event could not be written");
+        }
+    }
+
+    /// Whether it is time to write a resource's counters again; they change all the time, and each write costs the API
+    /// server one.
+    pub(crate) fn counters_are_due(&self, uid: &str) -> bool {
+        const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+        let mut counted = self.counted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let now = Instant::now();
+        counted.retain(|_, at| now.duration_since(*at) < EVERY);
+        if counted.contains_key(uid) {
+            return false;
+        }
+        counted.insert(uid.to_owned(), now);
+        true
+    }
+}

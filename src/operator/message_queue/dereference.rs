@@ -1,0 +1,332 @@
+//! The only reads of a reconcile: what Kubernetes has of the cluster, and what its brokers say.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ferrymq_admin_api::{Client as AdminClient, ClusterStatus, NodeStatus, Phase};
+use ferrymq_api::MessageQueue;
+use futures::future::join_all;
+use k8s_openapi::{
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{Event, Node, PersistentVolumeClaim, Pod, Secret},
+    },
+    jiff::Timestamp,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DynamicObject, ListParams},
+};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    context::Context,
+    error::{ReconcileError, chain},
+    links::{admin_url, secret_text},
+    names,
+    objects::Kind,
+};
+
+/// How long a broker may take to say what it is.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What there is of a cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Observed {
+    /// The resource itself, as the API server has it now.
+    pub(crate) resource: Option<MessageQueue>,
+    /// Objects of the names that the cluster's have.
+    pub(crate) objects: BTreeMap<(Kind, String), DynamicObject>,
+    pub(crate) stateful_set: Option<StatefulSet>,
+    /// The names and passwords that the cluster has, or is to get.
+    pub(crate) credentials: Credentials,
+    /// The brokers' pods, by ordinal.
+    pub(crate) pods: BTreeMap<u32, Pod>,
+    /// Their volumes' claims, by ordinal.
+    pub(crate) claims: BTreeMap<u32, PersistentVolumeClaim>,
+    /// The last that Kubernetes said of a claim that is not bound.
+    pub(crate) claim_events: BTreeMap<u32, String>,
+    /// The last refusal of a pod, where pods are missing.
+    pub(crate) pod_refusal: Option<String>,
+    /// Zones of the machines that brokers run on, by ordinal.
+    pub(crate) zones: BTreeMap<u32, String>,
+    /// What the brokers say of themselves, by ordinal; why not, where they do not.
+    pub(crate) brokers: BTreeMap<u32, Result<NodeStatus, String>>,
+    /// What the cluster looks like from a broker that serves.
+    pub(crate) view: Option<ClusterStatus>,
+    /// Why there is no view, where a broker serves and was asked.
+    pub(crate) view_error: Option<String>,
+}
+
+/// The secrets of a cluster: those that there are, and new ones for those that there are not.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) token: String,
+    /// Which state of the user's Secret this is; none where it is not there yet.
+    pub(crate) version: Option<String>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl Observed {
+    /// What a broker says of itself, where it answers.
+    pub(crate) fn node(&self, ordinal: u32) -> Option<&NodeStatus> {
+        self.brokers.get(&ordinal).and_then(|answer| answer.as_ref().ok())
+    }
+
+    /// A broker's address, where it has one.
+    pub(crate) fn address(&self, ordinal: u32) -> Option<String> {
+        self.pods.get(&ordinal).and_then(address)
+    }
+}
+
+pub(crate) async fn read(resource: &MessageQueue, context: &Context) -> Result<Observed, ReconcileError> {
+    let name = resource.name_any();
+    let namespace = resource.namespace().unwrap_or_default();
+    let (current, objects) =
+        futures::try_join!(current(context, &namespace, &name), objects(context, &namespace, &name))?;
+    let Some(current) = current else { return Ok(Observed::default()) };
+    let stateful_set: Option<StatefulSet> = typed(&objects, Kind::StatefulSet, &names::stateful_set(&name))?;
+    let credentials = credentials(
+        typed(&objects, Kind::Secret, &names::default_user_secret(&name))?,
+        typed(&objects, Kind::Secret, &names::token_secret(&name))?,
+    );
+    let (pods, claims) = futures::try_join!(
+        pods(context, &namespace, &name, stateful_set.as_ref()),
+        claims(context, &namespace, &name)
+    )?;
+    let (claim_events, pod_refusal) = events(context, &namespace, &name, stateful_set.as_ref(), &pods, &claims).await?;
+    let (zones, brokers) = futures::join!(zones(context, &pods), brokers(&pods, &credentials));
+    let (view, view_error) = view(&pods, &brokers, &credentials).await;
+    Ok(Observed {
+        resource: Some(current),
+        objects,
+        stateful_set,
+        credentials,
+        pods,
+        claims,
+        claim_events,
+        pod_refusal,
+        zones,
+        brokers,
+        view,
+        view_error,
+    })
+}
+
+async fn current(context: &Context, namespace: &str, name: &str) -> Result<Option<MessageQueue>, ReconcileError> {
+    // Not from the cache of the watch: whether the cluster was formed already must never be read from the past.
+    Api::<MessageQueue>::namespaced(context.client.clone(), namespace)
+        .get_opt(name)
+        .await
+        .map_err(|source| ReconcileError::Read { what: format!("MessageQueue {name}"), source })
+}
+
+async fn objects(
+    context: &Context,
+    namespace: &str,
+    cluster: &str,
+) -> Result<BTreeMap<(Kind, String), DynamicObject>, ReconcileError> {
+    let wanted = [
+        (Kind::ServiceAccount, names::service_account(cluster)),
+        (Kind::Secret, names::default_user_secret(cluster)),
+        (Kind::Secret, names::token_secret(cluster)),
+        (Kind::ConfigMap, names::config_map(cluster)),
+        (Kind::Service, names::nodes_service(cluster)),
+        (Kind::Service, names::client_service(cluster)),
+        (Kind::PodDisruptionBudget, names::pod_disruption_budget(cluster)),
+        (Kind::StatefulSet, names::stateful_set(cluster)),
+    ];
+    let reads = wanted.into_iter().map(|(kind, name)| async move {
+        let object = kind
+            .api(&context.client, namespace)
+            .get_opt(&name)
+            .await
+            .map_err(|source| ReconcileError::Read { what: format!("{} {name}", kind.as_str()), source })?;
+        Ok::<_, ReconcileError>(object.map(|object| ((kind, name), object)))
+    });
+    let mut objects = BTreeMap::new();
+    for read in join_all(reads).await {
+        objects.extend(read?);
+    }
+    Ok(objects)
+}
+
+fn typed<T: DeserializeOwned>(
+    objects: &BTreeMap<(Kind, String), DynamicObject>,
+    kind: Kind,
+    name: &str,
+) -> Result<Option<T>, ReconcileError> {
+    let malformed = |source| ReconcileError::Malformed { what: format!("{} {name}", kind.as_str()), source };
+    let Some(object) = objects.get(&(kind, name.to_owned())) else { return Ok(None) };
+    let value = serde_json::to_value(object).map_err(malformed)?;
+    serde_json::from_value(value).map(Some).map_err(malformed)
+}
+
+/// The secrets that there are; where there are none, new ones, which `apply` writes before anything uses them.
+fn credentials(user: Option<Secret>, token: Option<Secret>) -> Credentials {
+    let text = |secret: &Option<Secret>, key| secret.as_ref().and_then(|secret| secret_text(secret, key));
+    Credentials {
+        username: text(&user, "username").unwrap_or_else(|| format!("user-{}", random(8))),
+        password: text(&user, "password").unwrap_or_else(|| random(32)),
+        token: text(&token, names::TOKEN_FILE).unwrap_or_else(|| random(48)),
+        version: user.and_then(|secret| secret.metadata.resource_version),
+    }
+}
+
+/// Letters and digits from the operating system's generator: 5.95 bits each.
+fn random(count: usize) -> String {
+    use rand::RngExt;
+    rand::rng().sample_iter(rand::distr::Alphanumeric).take(count).map(char::from).collect()
+}
+
+async fn pods(
+    context: &Context,
+    namespace: &str,
+    cluster: &str,
+    stateful_set: Option<&StatefulSet>,
+) -> Result<BTreeMap<u32, Pod>, ReconcileError> {
+    let Some(uid) = stateful_set.and_then(ResourceExt::uid) else { return Ok(BTreeMap::new()) };
+    let pods = Api::<Pod>::namespaced(context.client.clone(), namespace)
+        .list(&ListParams::default().labels(&names::selector_text(cluster)))
+        .await
+        .map_err(|source| ReconcileError::Read { what: format!("the pods of {cluster}"), source })?;
+    let ours = pods.items.into_iter().filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid));
+    Ok(ours.filter_map(|pod| Some((names::ordinal(cluster, &pod.name_any())?, pod))).collect())
+}
+
+async fn claims(
+    context: &Context,
+    namespace: &str,
+    cluster: &str,
+) -> Result<BTreeMap<u32, PersistentVolumeClaim>, ReconcileError> {
+    let claims = Api::<PersistentVolumeClaim>::namespaced(context.client.clone(), namespace)
+        .list(&ListParams::default().labels(&names::selector_text(cluster)))
+        .await
+        .map_err(|source| ReconcileError::Read { what: format!("the volume claims of {cluster}"), source })?;
+    let prefix = format!("data-{cluster}");
+    Ok(claims
+        .items
+        .into_iter()
+        .filter_map(|claim| Some((names::ordinal(&prefix, &claim.name_any())?, claim)))
+        .collect())
+}
+
+/// What Kubernetes said last of claims that are not bound and of pods that are not there. Asked for only where some are.
+async fn events(
+    context: &Context,
+    namespace: &str,
+    cluster: &str,
+    stateful_set: Option<&StatefulSet>,
+    pods: &BTreeMap<u32, Pod>,
+    claims: &BTreeMap<u32, PersistentVolumeClaim>,
+) -> Result<(BTreeMap<u32, String>, Option<String>), ReconcileError> {
+    let phase = |claim: &PersistentVolumeClaim| claim.status.as_ref().and_then(|status| status.phase.clone());
+    let mut of_claims = BTreeMap::new();
+    for (ordinal, claim) in claims.iter().filter(|(_, claim)| phase(claim).as_deref() != Some("Bound")) {
+        if let Some(event) = last_event(context, namespace, "PersistentVolumeClaim", &claim.name_any()).await? {
+            of_claims.insert(*ordinal, event.message.unwrap_or_default());
+        }
+    }
+    let wanted =
+        stateful_set.and_then(|set| set.spec.as_ref()?.replicas).and_then(|replicas| usize::try_from(replicas).ok());
+    let refusal = match stateful_set {
+        Some(_) if wanted.is_some_and(|wanted| pods.len() < wanted) => {
+            last_event(context, namespace, "StatefulSet", &names::stateful_set(cluster))
+                .await?
+                .filter(|event| event.reason.as_deref() == Some("FailedCreate"))
+                .and_then(|event| event.message)
+        }
+        _ => None,
+    };
+    Ok((of_claims, refusal))
+}
+
+/// The last event of an object, no older than ten minutes.
+async fn last_event(
+    context: &Context,
+    namespace: &str,
+    kind: &str,
+    name: &str,
+) -> Result<Option<Event>, ReconcileError> {
+    let fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
+    let events = Api::<Event>::namespaced(context.client.clone(), namespace)
+        .list(&ListParams::default().fields(&fields).limit(100))
+        .await
+        .map_err(|source| ReconcileError::Read { what: format!("the events of {kind} {name}"), source })?;
+    let oldest = Timestamp::now().as_second().saturating_sub(600);
+    let last = events.items.into_iter().max_by_key(event_second);
+    Ok(last.filter(|event| event_second(event) >= oldest))
+}
+
+/// When an event was last seen, in seconds of the epoch; the several ways of writing it differ by who wrote it.
+fn event_second(event: &Event) -> i64 {
+    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref()).map(|time| time.0);
+    let last = event.last_timestamp.as_ref().map(|time| time.0);
+    let first = event.event_time.as_ref().map(|time| time.0);
+    let made = event.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    [series, last, first, made].into_iter().flatten().map(Timestamp::as_second).max().unwrap_or_default()
+}
+
+/// The zones of the machines that pods run on. A machine that cannot be read has none: no reconcile waits for it.
+async fn zones(context: &Context, pods: &BTreeMap<u32, Pod>) -> BTreeMap<u32, String> {
+    let reads = pods.iter().filter_map(|(ordinal, pod)| {
+        let machine = pod.spec.as_ref()?.node_name.clone()?;
+        Some(async move {
+            let machine = Api::<Node>::all(context.client.clone()).get_metadata_opt(&machine).await.ok()??;
+            let zone = machine.metadata.labels?.get("topology.kubernetes.io/zone")?.clone();
+            Some((*ordinal, zone))
+        })
+    });
+    join_all(reads).await.into_iter().flatten().collect()
+}
+
+fn address(pod: &Pod) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let running = status.container_statuses.as_ref()?.iter().any(|container| {
+        container.name == "broker" && container.state.as_ref().is_some_and(|state| state.running.is_some())
+    });
+    status.pod_ip.as_deref().filter(|_| running).map(admin_url)
+}
+
+async fn brokers(pods: &BTreeMap<u32, Pod>, credentials: &Credentials) -> BTreeMap<u32, Result<NodeStatus, String>> {
+    let calls = pods.iter().filter_map(|(ordinal, pod)| {
+        let address = address(pod)?;
+        Some(async move {
+            let answer = match AdminClient::new(&address, &credentials.token) {
+                Ok(client) => client.with_timeout(PATIENCE).node().await.map_err(|error| chain(&error)),
+                Err(error) => Err(error.to_string()),
+            };
+            (*ordinal, answer)
+        })
+    });
+    join_all(calls).await.into_iter().collect()
+}
+
+/// What the cluster looks like from the first broker that serves and tells.
+async fn view(
+    pods: &BTreeMap<u32, Pod>,
+    brokers: &BTreeMap<u32, Result<NodeStatus, String>>,
+    credentials: &Credentials,
+) -> (Option<ClusterStatus>, Option<String>) {
+    let mut why = None;
+    let serving = brokers.iter().filter(|(_, node)| {
+        node.as_ref().is_ok_and(|node| matches!(node.phase, Phase::Serving | Phase::Stopping | Phase::Starting))
+    });
+    for (ordinal, _) in serving {
+        let Some(address) = pods.get(ordinal).and_then(address) else { continue };
+        match AdminClient::new(&address, &credentials.token) {
+            Ok(client) => match client.with_timeout(PATIENCE).cluster().await {
+                Ok(view) => return (Some(view), None),
+                Err(error) => why = Some(chain(&error)),
+            },
+            Err(error) => why = Some(error.to_string()),
+        }
+    }
+    (None, why)
+}

@@ -1,0 +1,156 @@
+//! A reconcile of a `MessageQueue`.
+
+pub(crate) mod act;
+mod apply;
+pub(crate) mod build;
+pub(crate) mod dereference;
+pub(crate) mod forming;
+pub(crate) mod plan;
+pub(crate) mod restart;
+mod status;
+mod trouble;
+mod validate;
+
+use std::{sync::Arc, time::Duration};
+
+use ferrymq_api::{ConditionType, MessageQueue, MessageQueueStatus, Reason};
+use kube::{
+    ResourceExt,
+    runtime::{controller::Action, events::EventType},
+};
+
+use crate::{
+    context::Context,
+    error::{ReconcileError, chain},
+    message_queue::{act::Done, plan::Plan, validate::Obstacle},
+};
+
+/// How often a healthy cluster is looked at: what its brokers know of each other, no watch tells.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// How often one is looked at that is on its way to something.
+const QUICK: Duration = Duration::from_millis(700);
+
+/// How often one is looked at that has not got anywhere for a while.
+const STEADY: Duration = Duration::from_secs(4);
+
+/// Brings one `MessageQueue` a step closer to its spec. Idempotent: may be stopped at any line and run again.
+pub(crate) async fn reconcile(resource: Arc<MessageQueue>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let observed = dereference::read(&resource, &context).await?;
+    let Some(resource) = observed.resource.as_ref() else { return Ok(Action::await_change()) };
+    if resource.metadata.deletion_timestamp.is_some() {
+        // What it owns goes with it; volumes by their own policy. Nothing waits for the operator.
+        return Ok(Action::await_change());
+    }
+    let cluster = match validate::check(resource, &observed) {
+        Ok(cluster) => cluster,
+        Err(obstacle) => return refuse(resource, &obstacle, &context).await,
+    };
+    let plan = plan::next(resource, &cluster, &observed, &context.settings);
+    let objects = build::objects(&cluster, &plan, &observed.credentials)?;
+    let done = if cluster.paused {
+        Done::default()
+    } else {
+        match apply::write(&cluster, &objects, &observed, &context).await {
+            Ok(written) if !written.is_empty() => {
+                // What was just written is looked at anew before anything is built on it.
+                let status = status::of(resource, &cluster, &observed, &plan, &Done::default());
+                publish(resource, status, &context).await?;
+                return Ok(Action::requeue(Duration::from_millis(50)));
+            }
+            Ok(_) => act::carry_out(resource, &cluster, &observed, &plan, &context).await?,
+            Err(error) => return not_written(resource, error, &context).await,
+        }
+    };
+    let status = status::of(resource, &cluster, &observed, &plan, &done);
+    let next = look_again(resource, &status, &plan, &done);
+    publish(resource, status, &context).await?;
+    Ok(Action::requeue(next))
+}
+
+/// When to look again, if no watch says so before.
+fn look_again(resource: &MessageQueue, status: &MessageQueueStatus, plan: &Plan, done: &Done) -> Duration {
+    if done.formation.is_some() {
+        return Duration::from_millis(50);
+    }
+    let holds = |kind: ConditionType| {
+        status.conditions.iter().any(|condition| condition.type_ == kind.as_str() && condition.status == "True")
+    };
+    let restarting = done.restarted.is_some() || done.restart_waits.is_some() || plan.restart != restart::Restart::None;
+    if restarting {
+        return QUICK;
+    }
+    if holds(ConditionType::Ready) {
+        return SLOW;
+    }
+    let since = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
+    let since = since.map(|condition| condition.last_transition_time.0);
+    let since = since.or_else(|| resource.creation_timestamp().map(|time| time.0));
+    let waited = since.map_or(0, |since| k8s_openapi::jiff::Timestamp::now().as_second() - since.as_second());
+    if waited > 120 { STEADY } else { QUICK }
+}
+
+/// Writes the status where it says something new, and tells who watches the resource of a new reason.
+async fn publish(resource: &MessageQueue, new: MessageQueueStatus, context: &Context) -> Result<(), ReconcileError> {
+    let old = resource.status.clone().unwrap_or_default();
+    if old == new {
+        return Ok(());
+    }
+    let uid = resource.uid().unwrap_or_default();
+    if !status::differs_but_for_counters(&old, &new) && !context.counters_are_due(&uid) {
+        return Ok(());
+    }
+    let ready = |status: &MessageQueueStatus| {
+        status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str()).cloned()
+    };
+    let (before, now) = (ready(&old), ready(&new));
+    let stalled = new
+        .conditions
+        .iter()
+        .any(|condition| condition.type_ == ConditionType::Stalled.as_str() && condition.status == "True");
+    let scale_refused = |status: &MessageQueueStatus| {
+        let mut conditions = status.conditions.iter();
+        conditions.find(|condition| condition.reason == Reason::ScaleDownRefused.as_str()).map(|it| it.message.clone())
+    };
+    let refused = scale_refused(&new).filter(|_| scale_refused(&old).is_none());
+    let written = status::write(resource, new, context).await?;
+    if let Some(now) = now.filter(|now| before.as_ref().map(|before| &before.reason) != Some(&now.reason)) {
+        let kind = if stalled { EventType::Warning } else { EventType::Normal };
+        context.tell(&written, kind, &now.reason, "Reconcile", now.message).await;
+    }
+    if let Some(refused) = refused {
+        context.tell(&written, EventType::Warning, Reason::ScaleDownRefused.as_str(), "Scale", refused).await;
+    }
+    Ok(())
+}
+
+async fn refuse(resource: &MessageQueue, obstacle: &Obstacle, context: &Context) -> Result<Action, ReconcileError> {
+    publish(resource, status::of_obstacle(resource, obstacle), context).await?;
+    Ok(Action::requeue(SLOW))
+}
+
+/// An object was not taken: where the API server says that it will not be, the status says so.
+async fn not_written(
+    resource: &MessageQueue,
+    error: ReconcileError,
+    context: &Context,
+) -> Result<Action, ReconcileError> {
+    let Some((what, why)) = error.refusal() else { return Err(error) };
+    let message = format!("the API server refuses {what}: {why}");
+    publish(resource, status::of_refusal(resource, Reason::Refused, &message), context).await?;
+    Ok(Action::requeue(SLOW))
+}
+
+/// What to do after a reconcile that did not go on.
+pub(crate) fn after_error(resource: Arc<MessageQueue>, error: &ReconcileError, _: Arc<Context>) -> Action {
+    if error.is_conflict() {
+        return Action::requeue(Duration::from_millis(100));
+    }
+    tracing::warn!(
+        cluster = %resource.name_any(),
+        namespace = resource.namespace(),
+        error = %chain(error),
+        "a reconcile did not go on; it is tried again"
+    );
+    Action::requeue(Duration::from_secs(3))
+}

@@ -1,0 +1,123 @@
+//! Names and labels of what the operator owns, and the ports and paths that brokers have in their pods.
+
+use std::collections::BTreeMap;
+
+use ferrymq_api::Cluster;
+
+/// Who wrote a field, for server-side apply.
+pub(crate) const FIELD_MANAGER: &str = "ferrymq-operator";
+
+/// The finalizer of a `Topic`.
+pub(crate) const TOPIC_FINALIZER: &str = "ferrymq.io/topic";
+
+/// The label that names a pod's cluster.
+pub(crate) const CLUSTER_LABEL: &str = "ferrymq.io/cluster";
+
+/// Which state of the spec an object was built from.
+pub(crate) const INPUT_ANNOTATION: &str = "ferrymq.io/input";
+
+/// What an object was last written as.
+pub(crate) const WRITTEN_ANNOTATION: &str = "ferrymq.io/written";
+
+/// The port of links between brokers.
+pub(crate) const LINK_PORT: u16 = 7400;
+
+/// The port of the admin API.
+pub(crate) const ADMIN_PORT: u16 = 7500;
+
+/// Where a broker finds its configuration.
+pub(crate) const CONFIG_DIRECTORY: &str = "/etc/ferrymq";
+
+/// The file of its configuration.
+pub(crate) const CONFIG_FILE: &str = "broker.json";
+
+/// Where it finds its token.
+pub(crate) const TOKEN_DIRECTORY: &str = "/etc/ferrymq-token";
+
+/// The file of its token.
+pub(crate) const TOKEN_FILE: &str = "token";
+
+/// Where it keeps its data.
+pub(crate) const DATA_DIRECTORY: &str = "/var/lib/ferrymq";
+
+pub(crate) fn stateful_set(cluster: &str) -> String {
+    cluster.to_owned()
+}
+
+pub(crate) fn client_service(cluster: &str) -> String {
+    cluster.to_owned()
+}
+
+pub(crate) fn nodes_service(cluster: &str) -> String {
+    format!("{cluster}-nodes")
+}
+
+pub(crate) fn config_map(cluster: &str) -> String {
+    format!("{cluster}-config")
+}
+
+pub(crate) fn default_user_secret(cluster: &str) -> String {
+    format!("{cluster}-default-user")
+}
+
+pub(crate) fn token_secret(cluster: &str) -> String {
+    format!("{cluster}-token")
+}
+
+pub(crate) fn pod_disruption_budget(cluster: &str) -> String {
+    cluster.to_owned()
+}
+
+pub(crate) fn service_account(cluster: &str) -> String {
+    cluster.to_owned()
+}
+
+pub(crate) fn pod(cluster: &str, ordinal: u32) -> String {
+    format!("{cluster}-{ordinal}")
+}
+
+pub(crate) fn claim(cluster: &str, ordinal: u32) -> String {
+    format!("data-{cluster}-{ordinal}")
+}
+
+/// The ordinal of a cluster's pod.
+pub(crate) fn ordinal(cluster: &str, pod: &str) -> Option<u32> {
+    pod.strip_prefix(cluster)?.strip_prefix('-')?.parse().ok()
+}
+
+/// The labels by which a cluster's pods are found. They can never change.
+pub(crate) fn selector(cluster: &str) -> BTreeMap<String, String> {
+    [("app.kubernetes.io/name", "ferrymq"), (CLUSTER_LABEL, cluster)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
+}
+
+/// The same, as text.
+pub(crate) fn selector_text(cluster: &str) -> String {
+    selector(cluster).into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
+}
+
+/// The labels of all that a cluster has.
+pub(crate) fn labels(cluster: &Cluster) -> BTreeMap<String, String> {
+    let mut labels = selector(&cluster.name);
+    for (key, value) in [
+        ("app.kubernetes.io/instance", cluster.name.as_str()),
+        ("app.kubernetes.io/component", "broker"),
+        ("app.kubernetes.io/managed-by", "ferrymq"),
+    ] {
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pods_ordinal_is_its_names_end() {
+        assert_eq!(ordinal("orders", "orders-12"), Some(12));
+        assert_eq!(ordinal("orders", "orders-eu-1"), None);
+        assert_eq!(ordinal("orders-eu", "orders-1"), None);
+    }
+}

@@ -1,0 +1,218 @@
+//! The operator as a whole: probes, the lease, and one controller for each kind.
+
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+
+use ferrymq_api::{ConditionType, MessageQueue, Topic};
+use futures::{Stream, StreamExt};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{
+        apps::v1::StatefulSet,
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+        policy::v1::PodDisruptionBudget,
+    },
+};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    runtime::{
+        Controller, Predicate, PredicateConfig, WatchStreamExt, controller, predicates,
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    context::Context,
+    error::{OperatorError, chain},
+    lease::Election,
+    message_queue,
+    names::CLUSTER_LABEL,
+    probes::{self, Readiness},
+    settings::Settings,
+    topic,
+};
+
+/// Runs the operator until it is asked to stop (SIGTERM, SIGINT), or cannot go on. A TLS provider must be installed.
+///
+/// # Errors
+///
+/// [`OperatorError`] where it cannot start, or has lost its lease; Kubernetes starts it again.
+pub async fn run(settings: Settings) -> Result<(), OperatorError> {
+    let config = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
+    let client = Client::try_from(config).map_err(OperatorError::Client)?;
+    let readiness = Readiness::default();
+    let probes = probes::serve(settings.probe_address, readiness.clone());
+    let work = work(client, settings, readiness);
+    tokio::select! {
+        outcome = probes => outcome,
+        outcome = work => outcome,
+        () = stopped() => Ok(()),
+    }
+}
+
+async fn work(client: Client, settings: Settings, readiness: Readiness) -> Result<(), OperatorError> {
+    let Some(lease) = settings.lease.clone() else {
+        readiness.set();
+        controllers(client, settings).await;
+        return Ok(());
+    };
+    // One that waits for the lease is ready: it takes over as soon as it may.
+    readiness.set();
+    tracing::info!(lease = %lease.name, "waiting for the lease");
+    let mut election = Election::new(client.clone(), lease.clone());
+    election.win().await;
+    tracing::info!(lease = %lease.name, "the lease is ours");
+    let outcome = tokio::select! {
+        lost = election.keep() => Err(lost),
+        () = controllers(client, settings) => Ok(()),
+        () = stopped() => Ok(()),
+    };
+    if outcome.is_ok() {
+        election.give_back().await;
+    }
+    outcome
+}
+
+/// Returns when the process is asked to stop.
+async fn stopped() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn controllers(client: Client, settings: Settings) {
+    let scope = settings.namespace.clone();
+    let topics = reflected::<Topic>(&client, scope.as_deref());
+    let (topic_store, topic_stream) = topics;
+    let context = Arc::new(Context::new(client.clone(), settings, topic_store.clone()));
+    let queues = message_queues(&client, scope.as_deref(), Arc::clone(&context));
+    let topics = self::topics(&client, scope.as_deref(), topic_store, topic_stream, context);
+    futures::future::join(queues, topics).await;
+}
+
+fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match scope {
+        Some(namespace) => Api::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    }
+}
+
+/// All of a kind, and those of it whose spec, labels or deletion changed: what a status says starts no reconcile.
+fn reflected<K>(
+    client: &Client,
+    scope: Option<&str>,
+) -> (Store<K>, impl Stream<Item = watcher::Result<K>> + Send + 'static)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
+{
+    let (reader, writer) = reflector::store();
+    let stream = watcher(api::<K>(client, scope), watcher::Config::default())
+        .default_backoff()
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(predicates::generation.combine(predicates::finalizers), PredicateConfig::default());
+    (reader, stream)
+}
+
+fn settings_of_controllers() -> controller::Config {
+    // A pod that starts changes several times a second; one look sees it all.
+    controller::Config::default().debounce(Duration::from_millis(50)).concurrency(16)
+}
+
+async fn message_queues(client: &Client, scope: Option<&str>, context: Arc<Context>) {
+    let (store, stream) = reflected::<MessageQueue>(client, scope);
+    let ours = watcher::Config::default().labels("app.kubernetes.io/managed-by=ferrymq");
+    Controller::for_stream(stream, store)
+        .with_config(settings_of_controllers())
+        .owns(api::<StatefulSet>(client, scope), ours.clone())
+        .owns(api::<Service>(client, scope), ours.clone())
+        .owns(api::<Secret>(client, scope), ours.clone())
+        .owns(api::<ConfigMap>(client, scope), ours.clone())
+        .owns(api::<PodDisruptionBudget>(client, scope), ours.clone())
+        .watches(api::<Pod>(client, scope), ours.clone(), |pod: Pod| cluster_of(&pod))
+        .watches(api::<PersistentVolumeClaim>(client, scope), ours, |claim: PersistentVolumeClaim| cluster_of(&claim))
+        .run(message_queue::reconcile, message_queue::after_error, context)
+        .for_each(|outcome| {
+            if let Err(error) = outcome {
+                tracing::debug!(error = %chain(&error), "a MessageQueue");
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// The cluster that an object's label names.
+fn cluster_of<K: ResourceExt>(object: &K) -> Option<ObjectRef<MessageQueue>> {
+    let cluster = object.labels().get(CLUSTER_LABEL)?;
+    Some(ObjectRef::new(cluster).within(&object.namespace()?))
+}
+
+async fn topics(
+    client: &Client,
+    scope: Option<&str>,
+    store: Store<Topic>,
+    stream: impl Stream<Item = watcher::Result<Topic>> + Send + 'static,
+    context: Arc<Context>,
+) {
+    let clusters = watcher(api::<MessageQueue>(client, scope), watcher::Config::default())
+        .default_backoff()
+        .touched_objects()
+        .predicate_filter(what_topics_depend_on, PredicateConfig::default());
+    let all = store.clone();
+    Controller::for_stream(stream, store)
+        .with_config(settings_of_controllers())
+        .watches_stream(clusters, move |cluster: MessageQueue| topics_of(&all, &cluster))
+        .run(topic::reconcile, topic::after_error, context)
+        .for_each(|outcome| {
+            if let Err(error) = outcome {
+                tracing::debug!(error = %chain(&error), "a Topic");
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// What of a cluster makes a difference to its topics.
+fn what_topics_depend_on(cluster: &MessageQueue) -> Option<u64> {
+    let status = cluster.status.as_ref();
+    let ready = status
+        .and_then(|status| status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str()));
+    let mut hasher = DefaultHasher::new();
+    (
+        cluster.metadata.uid.as_ref(),
+        cluster.metadata.generation,
+        cluster.metadata.deletion_timestamp.is_some(),
+        ready.map(|ready| &ready.status),
+        status.and_then(|status| status.formation.as_ref()).map(|formation| formation.complete),
+    )
+        .hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+fn topics_of(all: &Store<Topic>, cluster: &MessageQueue) -> Vec<ObjectRef<Topic>> {
+    let (name, namespace) = (cluster.name_any(), cluster.namespace());
+    all.state()
+        .iter()
+        .filter(|topic| topic.spec.cluster == name && topic.namespace() == namespace)
+        .map(|topic| ObjectRef::from_obj(&**topic))
+        .collect()
+}

@@ -1,0 +1,146 @@
+//! What is done for a topic: by the broker's admin API, and to the resource's finalizer.
+
+use ferrymq_admin_api::{CallError, Reason as Refusal, TopicRemoval};
+use ferrymq_api::{CheckedTopic, DeletionPolicy, Topic};
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::events::EventType,
+};
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    error::{ReconcileError, chain},
+    links::Link,
+    names::TOPIC_FINALIZER,
+    topic::{
+        dereference::{ClusterState, Observed},
+        plan::{Declare, Plan},
+    },
+};
+
+/// Carries out what is to be declared; what was decided otherwise stays what it is.
+pub(crate) async fn carry_out(
+    resource: &Topic,
+    topic: &CheckedTopic,
+    observed: &Observed,
+    plan: Plan,
+    context: &Context,
+) -> Plan {
+    let Plan::Declare(declare) = plan else { return plan };
+    let Some(link) = &observed.link else { return Plan::ClusterNotReady(observed.silence.clone()) };
+    let outcome = declare_topic(topic, link, &declare).await;
+    context.links.forget(&topic.namespace, &topic.cluster);
+    match outcome {
+        Ok(view) => {
+            let (reason, note) = match &declare.drift {
+                Some(drift) => ("TopicDrifted", format!("mended: {drift}")),
+                None => {
+                    ("TopicDeclared", format!("cluster {} has topic {} as it is asked for", topic.cluster, topic.name))
+                }
+            };
+            context.tell(resource, EventType::Normal, reason, "Declare", note).await;
+            Plan::Settled { view: Box::new(view), default_mirrors: declare.default_mirrors }
+        }
+        Err(error) => refused(topic, &error),
+    }
+}
+
+async fn declare_topic(
+    topic: &CheckedTopic,
+    link: &Link,
+    declare: &Declare,
+) -> Result<ferrymq_admin_api::TopicView, CallError> {
+    if let Some(stale) = &declare.stale_owner {
+        // Made by a resource that is no more, and retained: it becomes nobody's, and this one's then.
+        link.remove(&removal(topic, stale, false, false)).await?;
+    }
+    link.declare(&declare.declaration).await
+}
+
+fn refused(topic: &CheckedTopic, error: &CallError) -> Plan {
+    let said = chain(error);
+    match error.refusal().map(|refusal| refusal.reason) {
+        Some(Refusal::Owned) => Plan::Conflict(said),
+        Some(Refusal::Incompatible) => Plan::Incompatible(said),
+        Some(Refusal::Invalid) => Plan::Invalid(said),
+        _ => Plan::ClusterNotReady(format!("cluster {} does not take the topic now: {said}", topic.cluster)),
+    }
+}
+
+fn removal(topic: &CheckedTopic, owner: &str, delete: bool, only_if_empty: bool) -> TopicRemoval {
+    TopicRemoval {
+        virtual_host: topic.virtual_host.clone(),
+        name: topic.name.clone(),
+        owner_uid: owner.to_owned(),
+        delete,
+        only_if_empty,
+    }
+}
+
+/// Does with a topic as its deletion policy says. Gives why the resource has to stay for now, or nothing where it may go.
+pub(crate) async fn remove(
+    resource: &Topic,
+    topic: &CheckedTopic,
+    observed: &Observed,
+    context: &Context,
+) -> Result<Option<Plan>, ReconcileError> {
+    if observed.namespace_going || !matches!(observed.cluster, ClusterState::Formed { .. }) {
+        return Ok(None);
+    }
+    let (delete, only_if_empty) = match topic.deletion_policy {
+        DeletionPolicy::Retain => (false, false),
+        DeletionPolicy::Delete => (true, false),
+        DeletionPolicy::DeleteIfEmpty => (true, true),
+    };
+    let Some(link) = &observed.link else {
+        // A topic that stays can be released later by whoever declares it next; one that is to go must be waited for.
+        return Ok(delete.then(|| Plan::ClusterNotReady(format!("the deletion waits: {}", observed.silence))));
+    };
+    let outcome = link.remove(&removal(topic, &topic.uid, delete, only_if_empty)).await;
+    context.links.forget(&topic.namespace, &topic.cluster);
+    match outcome {
+        Ok(()) => {
+            let (reason, note) = if delete {
+                ("TopicRemoved", format!("topic {} is gone from cluster {}", topic.name, topic.cluster))
+            } else {
+                (
+                    "TopicRetained",
+                    format!("topic {} stays in cluster {}, and belongs to nobody", topic.name, topic.cluster),
+                )
+            };
+            context.tell(resource, EventType::Normal, reason, "Remove", note).await;
+            Ok(None)
+        }
+        Err(error) => match error.refusal().map(|refusal| refusal.reason) {
+            Some(Refusal::NotEmpty) => Ok(Some(Plan::NotEmpty(chain(&error)))),
+            Some(Refusal::NotFound) => Ok(None),
+            _ if !delete => Ok(None),
+            _ => Ok(Some(Plan::ClusterNotReady(format!("the deletion waits: {}", chain(&error))))),
+        },
+    }
+}
+
+pub(crate) async fn add_finalizer(resource: &Topic, context: &Context) -> Result<(), ReconcileError> {
+    let mut finalizers = resource.finalizers().to_vec();
+    finalizers.push(TOPIC_FINALIZER.to_owned());
+    set_finalizers(resource, &finalizers, context).await
+}
+
+pub(crate) async fn drop_finalizer(resource: &Topic, context: &Context) -> Result<(), ReconcileError> {
+    let others: Vec<String> = resource.finalizers().iter().filter(|name| *name != TOPIC_FINALIZER).cloned().collect();
+    set_finalizers(resource, &others, context).await
+}
+
+/// Writes the list over the state that was read and no other: somebody else may have changed it since.
+async fn set_finalizers(resource: &Topic, finalizers: &[String], context: &Context) -> Result<(), ReconcileError> {
+    let name = resource.name_any();
+    let api = Api::<Topic>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
+    let patch = json!({"metadata": {"resourceVersion": resource.resource_version(), "finalizers": finalizers}});
+    match api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(source) => Err(ReconcileError::Write { what: format!("the finalizer of Topic {name}"), source }),
+    }
+}
