@@ -4,7 +4,7 @@ use std::{env, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use ferrymq_cli::dev::asked_to_stop;
 use tracing_subscriber::EnvFilter;
 
 mod launch;
@@ -60,7 +60,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Operator => Ok(ferrymq_operator::run(ferrymq_operator::Settings::from_environment()?).await?),
         Command::Broker { config } => broker(config).await,
         Command::Dev(arguments) => {
-            let stop = stopped()?;
+            let stop = asked_to_stop();
             Ok(ferrymq_cli::dev::run(&arguments, &launch::InThisProcess, stop, &mut std::io::stdout()).await?)
         }
         Command::Ctl(arguments) => {
@@ -80,28 +80,15 @@ async fn broker(config: PathBuf) -> anyhow::Result<()> {
     let ordinal = name.rsplit('-').next().and_then(|ordinal| ordinal.parse().ok());
     let ordinal = ordinal.with_context(|| format!("FERRYMQ_NODE_NAME is '{name}', which does not end in a number"))?;
     let zone = env::var("FERRYMQ_ZONE").ok().filter(|zone| !zone.is_empty());
-    let stop = stopped()?;
     let running = ferrymq_server::start(configuration, ordinal, zone).await?;
     tokio::select! {
-        () = stop => {
+        () = asked_to_stop() => {
             running.stop().await;
             Ok(())
         }
         // Nothing can be promised any more: the next start reads what is on the disk.
         reason = running.failed() => Err(anyhow!("the disk failed: {reason}")),
     }
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-fn stopped() -> std::io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }
 
 /// Services log as JSON; what people type logs only what goes wrong. `FERRYMQ_LOG` asks for more.
