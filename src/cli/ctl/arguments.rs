@@ -1,0 +1,51 @@
+//! What is typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Asks a broker, or tells it something, by its admin API.
+#[derive(Debug, Clone, Args)]
+pub struct Arguments {
+    /// The broker's own configuration file, which names its admin port and its token file.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "FERRYMQ_CONFIG",
+        default_value = "/etc/ferrymq/broker.json",
+        global = true
+    )]
+    pub config: PathBuf,
+
+    /// The address of the admin API, such as http://127.0.0.1:7500, instead of the one in the configuration file.
+    #[arg(long, value_name = "URL", env = "FERRYMQ_ADMIN", global = true)]
+    pub admin: Option<String>,
+
+    /// The file with the token, instead of the one in the configuration file.
+    #[arg(long, value_name = "FILE", env = "FERRYMQ_TOKEN_FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `ctl` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Says what the broker says of itself.
+    Node,
+    /// Shows the brokers and shards of the cluster.
+    Cluster,
+    /// Shows the topics and their queues.
+    Topics,
+    /// Says whether the broker may stop without a shard losing its majority.
+    SafeToStop,
+    /// Gives all that the broker leads to others; it leads nothing more until it is started again.
+    HandOver,
+    /// Forms a cluster, once, of brokers that belong to none.
+    Form {
+        /// The formation as JSON; `-` for the standard input.
+        file: String,
+    },
+}

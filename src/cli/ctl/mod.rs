@@ -1,0 +1,83 @@
+//! `ferrymq ctl`: one call to the admin API of a broker, and its answer as people read it.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `arguments.rs` | what is typed |
+//! | `target.rs` | which broker is meant, and its token |
+//! | `print.rs` | answers as tables |
+
+mod arguments;
+mod print;
+mod target;
+
+use ferrymq_admin_api::{CallError, Client, Formation, Reason};
+
+pub use arguments::{Arguments, Command};
+pub use target::TargetError;
+
+use crate::told::told;
+
+/// Why a command of `ctl` did not do what it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CtlError {
+    /// It is not known which broker is meant.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The broker did not do it. What it came from is part of the sentence, because this is the last one that is read.
+    #[error("{0}")]
+    Call(String),
+    /// The file with the formation cannot be read.
+    #[error("cannot read the formation from {file}: {reason}")]
+    Formation {
+        /// The file.
+        file: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl From<CallError> for CtlError {
+    fn from(error: CallError) -> Self {
+        Self::Call(told(&error))
+    }
+}
+
+/// Does what was typed, and gives what is to be printed.
+///
+/// # Errors
+///
+/// [`CtlError`].
+pub async fn run(arguments: &Arguments) -> Result<String, CtlError> {
+    let client = target::client(arguments)?;
+    match &arguments.command {
+        Command::Node => Ok(print::node(&client.node().await?)),
+        Command::Cluster => Ok(print::cluster(&client.cluster().await?)),
+        Command::Topics => Ok(print::topics(&client.topics().await?)),
+        Command::SafeToStop => Ok(print::safety(&client.safe_to_stop().await?)),
+        Command::HandOver => hand_over(&client).await,
+        Command::Form { file } => form(&client, file).await,
+    }
+}
+
+/// Called before the pod stops. A node without a cluster has nothing to hand over, and may stop.
+async fn hand_over(client: &Client) -> Result<String, CtlError> {
+    match client.hand_over().await {
+        Ok(()) => Ok("this broker leads nothing any more\n".to_owned()),
+        Err(error) if error.refusal().is_some_and(|refusal| refusal.reason == Reason::NotFormed) => {
+            Ok("this broker belongs to no cluster: it leads nothing\n".to_owned())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn form(client: &Client, file: &str) -> Result<String, CtlError> {
+    let wrong = |reason: String| CtlError::Formation { file: file.to_owned(), reason };
+    let text = if file == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(file) };
+    let formation: Formation = serde_json::from_str(&text.map_err(|error| wrong(error.to_string()))?)
+        .map_err(|error| wrong(error.to_string()))?;
+    client.form(&formation).await?;
+    Ok(format!("cluster {} is formed\n", formation.cluster_id))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Answers as tables.
+
+use std::collections::BTreeMap;
+
+use ferrymq_admin_api::{ClusterStatus, NodeStatus, Safety, TopicView};
+
+use crate::table::Table;
+
+pub(super) fn node(node: &NodeStatus) -> String {
+    let mut table = Table::new(["ORDINAL", "PHASE", "NODE", "UUID", "CLUSTER", "VERSION", "MESSAGE"]);
+    table.row([
+        node.ordinal.to_string(),
+        format!("{:?}", node.phase),
+        node.node_id.map(|id| id.to_string()).unwrap_or_default(),
+        node.uuid.clone(),
+        node.cluster_id.clone().unwrap_or_default(),
+        node.version.clone(),
+        node.message.clone(),
+    ]);
+    table.to_string()
+}
+
+pub(super) fn cluster(cluster: &ClusterStatus) -> String {
+    let names: BTreeMap<u64, u32> = cluster.nodes.iter().map(|node| (node.id, node.ordinal)).collect();
+    // A broker is known to people by its ordinal; a node that is none of the cluster's any more by its number.
+    let name = |id: &u64| names.get(id).map_or_else(|| format!("node {id}"), |ordinal| format!("broker {ordinal}"));
+    let names = |ids: &[u64]| ids.iter().map(name).collect::<Vec<_>>().join(", ");
+
+    let mut nodes = Table::new(["BROKER", "NODE", "REACHABLE", "LEADS", "REPLICAS", "ZONE", "VERSION", "UUID"]);
+    for node in &cluster.nodes {
+        nodes.row([
+            node.ordinal.to_string(),
+            node.id.to_string(),
+            yes_or_no(node.reachable),
+            node.leaders.to_string(),
+            node.replicas.to_string(),
+            node.zone.clone().unwrap_or_default(),
+            node.version.clone().unwrap_or_default(),
+            node.uuid.clone(),
+        ]);
+    }
+    let mut shards = Table::new(["SHARD", "HEALTHY", "LEADER", "VOTERS", "IN SYNC"]);
+    for shard in &cluster.shards {
+        shards.row([
+            if shard.id == 0 { "catalogue".to_owned() } else { shard.id.to_string() },
+            yes_or_no(shard.healthy),
+            shard.leader.as_ref().map(name).unwrap_or_default(),
+            names(&shard.voters),
+            names(&shard.in_sync),
+        ]);
+    }
+    format!(
+        "cluster {}: {} messages in {} queues\n\n{nodes}\n{shards}",
+        cluster.cluster_id, cluster.messages, cluster.queues
+    )
+}
+
+pub(super) fn topics(topics: &[TopicView]) -> String {
+    if topics.is_empty() {
+        return "there are no topics\n".to_owned();
+    }
+    let mut table =
+        Table::new(["VHOST", "TOPIC", "TYPE", "OWNER", "QUEUE", "MESSAGES", "CONSUMERS", "REPLICATED", "IN SYNC"]);
+    for topic in topics {
+        let declaration = &topic.declaration;
+        let in_sync = if topic.in_sync { "yes".to_owned() } else { format!("no: {}", topic.drift) };
+        let mut row = |queue: &str, messages: String, consumers: String| {
+            table.row([
+                declaration.virtual_host.clone(),
+                declaration.name.clone(),
+                declaration.exchange_type.clone(),
+                declaration.owner.name.clone(),
+                queue.to_owned(),
+                messages,
+                consumers,
+                yes_or_no(topic.replicated),
+                in_sync.clone(),
+            ]);
+        };
+        if topic.queues.is_empty() {
+            row("", String::new(), String::new());
+        }
+        for queue in &topic.queues {
+            row(&queue.name, queue.messages.to_string(), queue.consumers.to_string());
+        }
+    }
+    table.to_string()
+}
+
+pub(super) fn safety(safety: &Safety) -> String {
+    if safety.safe { "yes\n".to_owned() } else { format!("no: {}\n", safety.reason) }
+}
+
+fn yes_or_no(yes: bool) -> String {
+    if yes { "yes" } else { "no" }.to_owned()
+}
