@@ -6,6 +6,11 @@ use ferrymq_amqp::{
     codec::{self, ConnectionStartOk, PROTOCOL_HEADER, QueueDeclare, Table, Value},
 };
 use ferrymq_testkit::FakeBroker;
+use proptest::{
+    prelude::*,
+    test_runner::{RngAlgorithm, TestRng},
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::client::{Client, closed, start_ok};
 
@@ -15,6 +20,49 @@ fn nested(depth: usize) -> Table {
         table = Table::default().with("t", table);
     }
     table
+}
+
+/// A method that there is, with fields that are random and short, or a piece of a message.
+fn random_frame(rng: &mut TestRng) -> BytesMut {
+    let mut out = BytesMut::new();
+    let channel = rng.random_range(0..3);
+    match rng.random_range(0..8) {
+        0 => codec::put_content_header(&mut out, channel, rng.random_range(0..4), &[]),
+        1 => codec::put_body(&mut out, channel, &[1, 2, 3][..rng.random_range(0..4)]),
+        _ => {
+            let (class, method) = loop {
+                let class = [10, 20, 40, 50, 60, 85, 90][rng.random_range(0..7)];
+                let method = rng.random_range(1..13) * 10 + rng.random_range(0..2);
+                if codec::method_name(class, method).is_some() {
+                    break (class, method);
+                }
+            };
+            let size: u8 = rng.random_range(4..24);
+            out.put_slice(&[1, 0, u8::try_from(channel).unwrap(), 0, 0, 0, size]);
+            out.put_u16(class);
+            out.put_u16(method);
+            out.extend((4..size).map(|_| if rng.random_bool(0.7) { 0 } else { rng.random_range(0..4) }));
+            out.put_u8(codec::FRAME_END);
+        }
+    }
+    out
+}
+
+#[tokio::test(start_paused = true)]
+async fn random_methods_end_no_connection_otherwise_than_in_order() {
+    let broker = FakeBroker::new();
+    let mut rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    for _ in 0..2000 {
+        let mut client = Client::with_channel(&broker).await;
+        client.open(2).await;
+        let frames: Vec<_> = (0..rng.random_range(1..20)).map(|_| random_frame(&mut rng)).collect();
+        client.bytes(&frames.concat()).await;
+        client.socket.shutdown().await.unwrap();
+        let mut said = Vec::new();
+        client.socket.read_to_end(&mut said).await.unwrap();
+        client.server.await.unwrap();
+        assert_eq!(broker.sessions(), 0);
+    }
 }
 
 #[tokio::test]
