@@ -62,7 +62,7 @@ words! {
 words! {
     /// Why a condition is what it is.
     Reason {
-        AllServing: "Every broker serves, and every shard is in sync.",
+        AllServing: "All that is to serve does, in sync.",
         Progressing: "Something that was begun goes on by itself.",
         Settled: "There is nothing to do.",
         Paused: "spec.paused is true: the operator changes nothing.",

@@ -34,6 +34,8 @@ mod message_queue;
 mod message_queue_status;
 mod parse;
 mod quantity;
+#[cfg(test)]
+mod rules;
 mod sentence;
 mod time_span;
 mod topic;

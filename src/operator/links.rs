@@ -37,8 +37,12 @@ pub(crate) fn secret_text(secret: &Secret, key: &str) -> Option<String> {
 /// The clusters' brokers, as topics ask them.
 pub(crate) struct Links {
     client: Client,
-    clusters: Mutex<HashMap<(String, String), Arc<tokio::sync::Mutex<Option<Shared>>>>>,
+    /// By namespace and name.
+    clusters: Mutex<HashMap<(String, String), Place>>,
 }
+
+/// Where an answer is put; locked while it is fetched, so that all wait for the one call.
+type Place = Arc<tokio::sync::Mutex<Option<Shared>>>;
 
 #[derive(Clone)]
 struct Shared {

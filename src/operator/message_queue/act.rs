@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ferrymq_admin_api::{CallError, Client as AdminClient, Formation, Member, NewUser, Phase};
+use ferrymq_admin_api::{Client as AdminClient, Formation, Member, NewUser, Phase};
 use ferrymq_api::{Cluster, FormationRecord, MessageQueue};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -185,7 +185,7 @@ async fn safe_to_stop(observed: &Observed, ordinal: u32) -> Result<ferrymq_admin
     let Some(client) = client(observed, ordinal)? else {
         return Ok(ferrymq_admin_api::Safety { safe: false, reason: "it has no address".to_owned() });
     };
-    Ok(client.safe_to_stop().await.map_err(CallError::from)?)
+    Ok(client.safe_to_stop().await?)
 }
 
 /// Deletes a pod, this one and no other of its name: its volume stays, and the StatefulSet makes it anew.

@@ -287,7 +287,7 @@ fn replication(observed: &Observed) -> Verdict {
         return verdict(
             kind,
             true,
-            Reason::AllMirrored,
+            Reason::AllServing,
             format!("all {total} shards have a leader and all of their mirrors"),
         );
     }

@@ -27,7 +27,7 @@ pub(crate) enum Plan {
     /// Nothing is changed while the cluster is paused.
     Paused(Option<Box<TopicView>>),
     /// The broker is to be told.
-    Declare(Declare),
+    Declare(Box<Declare>),
     /// The broker has what is asked for.
     Settled {
         /// As it is.
@@ -96,9 +96,11 @@ pub(crate) fn next(topic: &CheckedTopic, observed: &Observed) -> Plan {
             let stale = theirs.uid != topic.uid && !observed.living.contains(&theirs.uid);
             let drift = (view.declaration == wanted).then(|| view.drift.clone());
             let stale_owner = stale.then(|| theirs.uid.clone());
-            Plan::Declare(Declare { declaration: wanted, drift, stale_owner, default_mirrors })
+            Plan::Declare(Box::new(Declare { declaration: wanted, drift, stale_owner, default_mirrors }))
         }
-        None => Plan::Declare(Declare { declaration: wanted, drift: None, stale_owner: None, default_mirrors }),
+        None => {
+            Plan::Declare(Box::new(Declare { declaration: wanted, drift: None, stale_owner: None, default_mirrors }))
+        }
     }
 }
 

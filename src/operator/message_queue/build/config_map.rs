@@ -44,7 +44,6 @@ fn configuration(cluster: &Cluster) -> Configuration {
                 address: format!("0.0.0.0:{}", listener.port),
             })
             .collect(),
-        anonymous_user: None,
         memory_high_water_bytes: cluster.memory_high_water,
     }
 }

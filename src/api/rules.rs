@@ -1,0 +1,152 @@
+//! Tests of the rules that the API server checks at admission, without one.
+
+use kube::{CustomResourceExt, core::cel::Validator};
+use serde_json::{Value, json};
+
+use crate::{MessageQueue, Topic, sentence, yaml::documents};
+
+/// What the rules say of a resource with this name and spec, that had another spec before. Defaults are filled in, as the
+/// API server does before it checks.
+fn complaints<K: CustomResourceExt>(name: &str, spec: &str, before: Option<&str>) -> Vec<String> {
+    let crd = serde_json::to_value(K::crd()).unwrap();
+    let schema = crd.pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap();
+    let resource = |spec: &str| {
+        let spec = documents(spec).unwrap().remove(0).value();
+        let mut resource = json!({"metadata": {"name": name}, "spec": spec});
+        fill_in(schema, &mut resource);
+        resource
+    };
+    let before = before.map(resource);
+    match Validator::new().validate(schema, &resource(spec), before.as_ref()) {
+        Ok(()) => Vec::new(),
+        Err(errors) => errors.into_vec().into_iter().map(|error| error.message).collect(),
+    }
+}
+
+fn fill_in(schema: &Value, value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+                if let (None, Some(default)) = (fields.get(name), schema.get("default")) {
+                    fields.insert(name.clone(), default.clone());
+                }
+                if let Some(value) = fields.get_mut(name) {
+                    fill_in(schema, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                fill_in(schema.get("items").unwrap_or(&Value::Null), item);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn queue(spec: &str) -> Vec<String> {
+    complaints::<MessageQueue>("orders", spec, None)
+}
+
+fn queue_change(from: &str, to: &str) -> Vec<String> {
+    complaints::<MessageQueue>("orders", to, Some(from))
+}
+
+fn topic(spec: &str) -> Vec<String> {
+    complaints::<Topic>("order-created", spec, None)
+}
+
+fn topic_change(from: &str, to: &str) -> Vec<String> {
+    complaints::<Topic>("order-created", to, Some(from))
+}
+
+#[test]
+fn what_is_well_is_admitted() {
+    assert_eq!(queue("{storage: {size: 20Gi}}"), Vec::<String>::new());
+    assert_eq!(
+        queue("{replicas: 5, mirrors: 5, storage: {size: 1.5Gi}, config: {memoryHighWater: 1Gi}}"),
+        Vec::<String>::new()
+    );
+    assert_eq!(topic("{cluster: orders}"), Vec::<String>::new());
+    assert_eq!(
+        topic("{cluster: orders, retention: {age: 1d12h, bytes: 1Gi}, queues: [{name: a}]}"),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn a_cluster_that_cannot_be_is_refused_with_a_sentence() {
+    for (spec, sentence) in [
+        ("{replicas: 0, storage: {size: 1Gi}}", sentence::REPLICAS),
+        ("{replicas: 100, storage: {size: 1Gi}}", sentence::REPLICAS),
+        ("{mirrors: 0, storage: {size: 1Gi}}", sentence::MIRRORS),
+        ("{replicas: 2, mirrors: 3, storage: {size: 1Gi}}", sentence::MIRRORS_OVER_REPLICAS),
+        ("{storage: {size: plenty}}", sentence::SIZE),
+        ("{storage: {size: 1Ki}}", sentence::SIZE),
+        ("{storage: {size: 1Gi}, image: ''}", sentence::IMAGE),
+        ("{storage: {size: 1Gi}, config: {memoryHighWater: much}}", sentence::MEMORY),
+        ("{storage: {size: 1Gi}, listeners: [{name: amqp, protocol: amqp, port: 80}]}", sentence::LISTENER_PORT),
+        ("{storage: {size: 1Gi}, listeners: [{name: admin, protocol: amqp, port: 5672}]}", sentence::LISTENER_NAME),
+        (
+            "{storage: {size: 1Gi}, listeners: [{name: a, protocol: amqp, port: 5672}, {name: b, protocol: amqp, port: 5672}]}",
+            sentence::LISTENER_PORTS_UNIQUE,
+        ),
+        ("{storage: {size: 1Gi}, podTemplate: {labels: {ferrymq.io/cluster: x}}}", sentence::RESERVED_LABEL),
+        ("{storage: {size: 1Gi}, podTemplate: {annotations: {ferrymq.io/x: x}}}", sentence::RESERVED_ANNOTATION),
+    ] {
+        assert_eq!(queue(spec), [sentence], "{spec}");
+    }
+    assert_eq!(complaints::<MessageQueue>("1st", "{storage: {size: 1Gi}}", None), [sentence::NAME]);
+}
+
+#[test]
+fn what_cannot_be_changed_is_refused_with_a_sentence() {
+    let three = "{replicas: 3, storage: {size: 1Gi}}";
+    for (to, sentence) in [
+        ("{replicas: 2, storage: {size: 1Gi}}", sentence::REPLICAS_LOWERED),
+        ("{replicas: 3, mirrors: 1, storage: {size: 1Gi}}", sentence::MIRRORS_CHANGED),
+        ("{replicas: 3, storage: {size: 2Gi}}", sentence::SIZE_CHANGED),
+        ("{replicas: 3, storage: {size: 1Gi, storageClassName: fast}}", sentence::STORAGE_CLASS_CHANGED),
+    ] {
+        assert_eq!(queue_change(three, to), [sentence], "{to}");
+    }
+    let topic = "{cluster: orders, partitions: 3}";
+    for (to, sentence) in [
+        ("{cluster: others, partitions: 3}", sentence::TOPIC_CLUSTER_CHANGED),
+        ("{cluster: orders, partitions: 3, name: other}", sentence::TOPIC_NAME_CHANGED),
+        ("{cluster: orders, partitions: 3, virtualHost: other}", sentence::VIRTUAL_HOST_CHANGED),
+        ("{cluster: orders, partitions: 3, type: fanout}", sentence::TYPE_CHANGED),
+        ("{cluster: orders, partitions: 3, mirrors: 1}", sentence::TOPIC_MIRRORS_CHANGED),
+        ("{cluster: orders, partitions: 2}", sentence::PARTITIONS_LOWERED),
+    ] {
+        assert_eq!(topic_change(topic, to), [sentence], "{to}");
+    }
+}
+
+#[test]
+fn what_changes_nothing_may_be_written_otherwise() {
+    let three = "{replicas: 3, storage: {size: 1Gi}}";
+    assert_eq!(queue_change(three, "{replicas: 3, mirrors: 3, storage: {size: 1024Mi}}"), Vec::<String>::new());
+    assert_eq!(queue_change("{replicas: 1, storage: {size: 1Gi}}", three), Vec::<String>::new());
+}
+
+#[test]
+fn a_topic_that_cannot_be_is_refused_with_a_sentence() {
+    for (spec, sentence) in [
+        ("{cluster: ''}", sentence::TOPIC_CLUSTER),
+        ("{cluster: orders, name: amq.mine}", sentence::TOPIC_NAME),
+        ("{cluster: orders, name: \"a\\nb\"}", sentence::TOPIC_NAME),
+        ("{cluster: orders, virtualHost: ''}", sentence::VIRTUAL_HOST),
+        ("{cluster: orders, mirrors: 9}", sentence::MIRRORS),
+        ("{cluster: orders, partitions: 0}", sentence::PARTITIONS),
+        ("{cluster: orders, retention: {}}", sentence::RETENTION_EMPTY),
+        ("{cluster: orders, retention: {age: soon}}", sentence::RETENTION_AGE),
+        ("{cluster: orders, retention: {age: 0s}}", sentence::RETENTION_AGE),
+        ("{cluster: orders, retention: {bytes: 1Ki}}", sentence::RETENTION_BYTES),
+        ("{cluster: orders, bindings: [{source: ''}]}", sentence::BINDING_SOURCE),
+        ("{cluster: orders, queues: [{name: amq.mine}]}", sentence::QUEUE_NAME),
+    ] {
+        assert_eq!(topic(spec), [sentence], "{spec}");
+    }
+    assert_eq!(complaints::<Topic>("amq.mine", "{cluster: orders}", None), [sentence::TOPIC_NAME]);
+}
