@@ -82,6 +82,11 @@ impl Place {
         Ok(Self { root, _lock: lock })
     }
 
+    /// The directory itself.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// A path within.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
