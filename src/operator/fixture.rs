@@ -173,7 +173,8 @@ pub(crate) fn rolling(revisions: [&str; 3]) -> Observed {
     for (ordinal, revision) in (0..).zip(revisions) {
         let name = format!("orders-{ordinal}");
         let pod: Pod = serde_json::from_value(
-            json!({"metadata": {"name": name, "labels": {"controller-revision-hash": revision}}}),
+            json!({"metadata": {"name": name, "labels": {"controller-revision-hash": revision}},
+                "status": {"conditions": [{"type": "Ready", "status": "True"}]}}),
         )
         .unwrap();
         let claim = json!({"metadata": {"name": format!("data-{name}")}, "status": {"phase": "Bound"}});

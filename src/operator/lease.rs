@@ -16,10 +16,10 @@ use kube::{Api, Client, api::PostParams};
 use crate::{error::OperatorError, settings::LeaseSettings};
 
 /// How long a Lease is respected that is not renewed.
-const LASTS: Duration = Duration::from_secs(15);
+const LASTS: Duration = Duration::from_secs(30);
 
 /// When a holder gives up that could not renew.
-const GIVEN_UP: Duration = Duration::from_secs(10);
+const GIVEN_UP: Duration = Duration::from_secs(20);
 
 /// How often it is renewed, or looked at.
 const EVERY: Duration = Duration::from_secs(2);

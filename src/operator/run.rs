@@ -51,21 +51,25 @@ pub async fn run(settings: Settings) -> Result<(), OperatorError> {
     tokio::select! {
         outcome = probes => outcome,
         outcome = work => outcome,
-        () = stopped() => Ok(()),
     }
 }
 
 async fn work(client: Client, settings: Settings, readiness: Readiness) -> Result<(), OperatorError> {
+    // One that waits for the lease is ready too: it takes over as soon as it may.
+    readiness.set();
     let Some(lease) = settings.lease.clone() else {
-        readiness.set();
-        controllers(client, settings).await;
+        tokio::select! {
+            () = controllers(client, settings) => {}
+            () = stopped() => {}
+        }
         return Ok(());
     };
-    // One that waits for the lease is ready: it takes over as soon as it may.
-    readiness.set();
     tracing::info!(lease = %lease.name, "waiting for the lease");
     let mut election = Election::new(client.clone(), lease.clone());
-    election.win().await;
+    tokio::select! {
+        () = election.win() => {}
+        () = stopped() => return Ok(()),
+    }
     tracing::info!(lease = %lease.name, "the lease is ours");
     let outcome = tokio::select! {
         lost = election.keep() => Err(lost),

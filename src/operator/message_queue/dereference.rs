@@ -44,7 +44,7 @@ pub(crate) struct Observed {
     /// Their volumes' claims, by ordinal.
     pub(crate) claims: BTreeMap<u32, PersistentVolumeClaim>,
     /// The last that Kubernetes said of a claim that is not bound.
-    pub(crate) claim_events: BTreeMap<u32, String>,
+    pub(crate) claim_events: BTreeMap<u32, Said>,
     /// The last refusal of a pod, where pods are missing.
     pub(crate) pod_refusal: Option<String>,
     /// Zones of the machines that brokers run on, by ordinal.
@@ -55,6 +55,14 @@ pub(crate) struct Observed {
     pub(crate) view: Option<ClusterStatus>,
     /// Why there is no view, where a broker serves and was asked.
     pub(crate) view_error: Option<String>,
+}
+
+/// What Kubernetes said of an object.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) message: String,
+    /// It is a complaint, and no report of progress.
+    pub(crate) complaint: bool,
 }
 
 /// The secrets of a cluster: those that there are, and new ones for those that there are not.
@@ -77,6 +85,12 @@ impl Observed {
     /// What a broker says of itself, where it answers.
     pub(crate) fn node(&self, ordinal: u32) -> Option<&NodeStatus> {
         self.brokers.get(&ordinal).and_then(|answer| answer.as_ref().ok())
+    }
+
+    /// Whether a broker serves, and Kubernetes sends clients to it.
+    pub(crate) fn serves(&self, ordinal: u32) -> bool {
+        self.node(ordinal).is_some_and(|node| node.phase == Phase::Serving)
+            && self.pods.get(&ordinal).is_some_and(is_ready)
     }
 
     /// A broker's address, where it has one.
@@ -225,43 +239,53 @@ async fn events(
     stateful_set: Option<&StatefulSet>,
     pods: &BTreeMap<u32, Pod>,
     claims: &BTreeMap<u32, PersistentVolumeClaim>,
-) -> Result<(BTreeMap<u32, String>, Option<String>), ReconcileError> {
+) -> Result<(BTreeMap<u32, Said>, Option<String>), ReconcileError> {
     let phase = |claim: &PersistentVolumeClaim| claim.status.as_ref().and_then(|status| status.phase.clone());
     let mut of_claims = BTreeMap::new();
     for (ordinal, claim) in claims.iter().filter(|(_, claim)| phase(claim).as_deref() != Some("Bound")) {
-        if let Some(event) = last_event(context, namespace, "PersistentVolumeClaim", &claim.name_any()).await? {
-            of_claims.insert(*ordinal, event.message.unwrap_or_default());
+        let events = events_of(context, namespace, "PersistentVolumeClaim", claim).await?;
+        if let Some(event) = events.into_iter().next_back() {
+            let complaint =
+                event.type_.as_deref() == Some("Warning") || event.reason.as_deref() == Some("FailedBinding");
+            of_claims.insert(*ordinal, Said { message: event.message.unwrap_or_default(), complaint });
         }
     }
-    let wanted =
-        stateful_set.and_then(|set| set.spec.as_ref()?.replicas).and_then(|replicas| usize::try_from(replicas).ok());
-    let refusal = match stateful_set {
-        Some(_) if wanted.is_some_and(|wanted| pods.len() < wanted) => {
-            last_event(context, namespace, "StatefulSet", &names::stateful_set(cluster))
-                .await?
-                .filter(|event| event.reason.as_deref() == Some("FailedCreate"))
-                .and_then(|event| event.message)
-        }
-        _ => None,
-    };
+    let Some(set) = stateful_set else { return Ok((of_claims, None)) };
+    let wanted = set.spec.as_ref().and_then(|spec| u32::try_from(spec.replicas?).ok()).unwrap_or_default();
+    let missing: Vec<u32> = (0..wanted).filter(|ordinal| !pods.contains_key(ordinal)).collect();
+    if missing.is_empty() {
+        return Ok((of_claims, None));
+    }
+    let events = events_of(context, namespace, "StatefulSet", set).await?;
+    let refusal = missing.iter().find_map(|ordinal| last_refusal(&events, &names::pod(cluster, *ordinal)));
     Ok((of_claims, refusal))
 }
 
-/// The last event of an object, no older than ten minutes.
-async fn last_event(
+/// Why a pod was not made, where that is the last that was said of it.
+fn last_refusal(events: &[Event], pod: &str) -> Option<String> {
+    let of_pod = format!("Pod {pod} in");
+    let last = events.iter().rev().find(|event| event.message.as_ref().is_some_and(|text| text.contains(&of_pod)))?;
+    last.message.clone().filter(|_| last.reason.as_deref() == Some("FailedCreate"))
+}
+
+/// The events of an object of the last ten minutes, the oldest first.
+async fn events_of<K: ResourceExt>(
     context: &Context,
     namespace: &str,
     kind: &str,
-    name: &str,
-) -> Result<Option<Event>, ReconcileError> {
-    let fields = format!("involvedObject.kind={kind},involvedObject.name={name}");
+    object: &K,
+) -> Result<Vec<Event>, ReconcileError> {
+    let name = object.name_any();
+    let uid = object.uid().unwrap_or_default();
+    let fields = format!("involvedObject.kind={kind},involvedObject.name={name},involvedObject.uid={uid}");
     let events = Api::<Event>::namespaced(context.client.clone(), namespace)
-        .list(&ListParams::default().fields(&fields).limit(100))
+        .list(&ListParams::default().fields(&fields).limit(500))
         .await
         .map_err(|source| ReconcileError::Read { what: format!("the events of {kind} {name}"), source })?;
     let oldest = Timestamp::now().as_second().saturating_sub(600);
-    let last = events.items.into_iter().max_by_key(event_second);
-    Ok(last.filter(|event| event_second(event) >= oldest))
+    let mut events: Vec<Event> = events.items.into_iter().filter(|event| event_second(event) >= oldest).collect();
+    events.sort_by_key(event_second);
+    Ok(events)
 }
 
 /// When an event was last seen, in seconds of the epoch; the several ways of writing it differ by who wrote it.
@@ -284,6 +308,11 @@ async fn zones(context: &Context, pods: &BTreeMap<u32, Pod>) -> BTreeMap<u32, St
         })
     });
     join_all(reads).await.into_iter().flatten().collect()
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn address(pod: &Pod) -> Option<String> {
@@ -329,4 +358,28 @@ async fn view(
         }
     }
     (None, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(reason: &str, message: &str) -> Event {
+        let event = json!({"metadata": {"name": "e"}, "involvedObject": {}, "reason": reason, "message": message});
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[test]
+    fn a_pod_that_was_made_after_all_is_refused_no_more() {
+        let mut events = vec![
+            event("FailedCreate", "create Pod orders-2 in StatefulSet orders failed error: exceeded quota"),
+            event("SuccessfulCreate", "create Pod orders-1 in StatefulSet orders successful"),
+        ];
+        assert!(last_refusal(&events, "orders-2").is_some_and(|why| why.ends_with("exceeded quota")));
+        assert_eq!(last_refusal(&events, "orders-1"), None);
+        events.push(event("SuccessfulCreate", "create Pod orders-2 in StatefulSet orders successful"));
+        assert_eq!(last_refusal(&events, "orders-2"), None);
+    }
 }

@@ -50,7 +50,7 @@ pub(crate) fn decide(cluster: &Cluster, observed: &Observed) -> Restart {
     if let Some(ordinal) = outdated.iter().find(|ordinal| !serving(ordinal)) {
         return Restart::Replace(*ordinal);
     }
-    let absent: Vec<String> = (0..cluster.replicas).filter(|ordinal| !serving(ordinal)).map(name).collect();
+    let absent: Vec<String> = (0..cluster.replicas).filter(|ordinal| !observed.serves(*ordinal)).map(name).collect();
     if !absent.is_empty() {
         return Restart::Wait(format!("{} must serve again before the next broker is restarted", absent.join(", ")));
     }

@@ -50,7 +50,7 @@ pub(crate) fn of(
 ) -> MessageQueueStatus {
     let before = resource.status.clone().unwrap_or_default();
     let nodes = nodes(cluster, observed, plan.replicas);
-    let serving = nodes.iter().filter(|node| node.state == NodeState::Serving).count();
+    let serving = (0..plan.replicas).filter(|ordinal| observed.serves(*ordinal)).count();
     let formation = done.formation.clone().or_else(|| before.formation.clone());
     let verdicts = judge(cluster, observed, plan, done, formation.as_ref());
     let versions: BTreeSet<&str> = nodes.iter().filter_map(|node| node.version.as_deref()).collect();
@@ -182,9 +182,7 @@ fn judge(
     let of_claims = trouble::of_claims(cluster, observed);
     let mut troubles = trouble::of_pods(cluster, observed);
     // What a volume lacks is why its pod is not placed: it is told first, where it will not come by itself.
-    let (stalling, waiting): (Vec<_>, Vec<_>) = of_claims.iter().cloned().partition(|trouble| trouble.stalls);
-    troubles.splice(0..0, stalling);
-    troubles.extend(waiting);
+    troubles.splice(0..0, of_claims.iter().filter(|trouble| trouble.stalls).cloned());
     let replication = replication(observed);
     let scale = scale(cluster, observed, plan);
     let update = update(cluster, observed, plan, done, formation);
@@ -218,13 +216,15 @@ fn ready(
             return not(Reason::FormationRefused, format!("the cluster is not formed yet: {refused}"));
         }
         (Forming::Wait(sentence), _) => return not(Reason::WaitingForBrokers, sentence.clone()),
-        (Forming::Record(_) | Forming::Adopt(_) | Forming::Form(_), _) => {
+        (Forming::Adopt(record), _) => {
+            return not(Reason::Forming, format!("the volumes hold cluster {}, which goes on", record.cluster_id));
+        }
+        (Forming::Record(_) | Forming::Form(_), _) => {
             return not(Reason::Forming, "the brokers answer, and are being made one cluster".to_owned());
         }
         _ => {}
     }
-    let serving = |ordinal: u32| observed.node(ordinal).is_some_and(|node| node.phase == Phase::Serving);
-    let absent: Vec<u32> = (0..cluster.replicas).filter(|ordinal| !serving(*ordinal)).collect();
+    let absent: Vec<u32> = (0..cluster.replicas).filter(|ordinal| !observed.serves(*ordinal)).collect();
     let count = cluster.replicas as usize - absent.len();
     if !absent.is_empty() {
         let reason = match replication.reason {
@@ -256,7 +256,7 @@ fn excuse(cluster: &Cluster, observed: &Observed, ordinal: u32) -> String {
                 Phase::Unformed => "waits to be taken in",
                 Phase::Joining => "is being filled",
                 Phase::Starting => "starts",
-                Phase::Serving => "serves",
+                Phase::Serving => return format!("{name} serves, and Kubernetes has yet to notice"),
                 Phase::Stopping => "stops",
             };
             if message.is_empty() { format!("{name} {phase}") } else { format!("{name} {phase}: {message}") }
@@ -279,7 +279,9 @@ fn replication(observed: &Observed) -> Verdict {
     let total = view.shards.len();
     let without = view.shards.iter().filter(|shard| shard.leader.is_none()).count();
     if without > 0 {
-        let message = format!("{without} of {total} shards have no leader: too few of their mirrors are there");
+        let message = format!(
+            "{without} of {total} shards have no leader: they choose one, or too few of their mirrors are there"
+        );
         return verdict(kind, false, Reason::ShardsWithoutLeader, message);
     }
     let behind: Vec<&ShardView> = view.shards.iter().filter(|shard| !shard.healthy).collect();

@@ -40,7 +40,7 @@ pub(crate) fn of_claims(cluster: &Cluster, observed: &Observed) -> Vec<Trouble> 
     let mut troubles = Vec::new();
     for (ordinal, claim) in &observed.claims {
         let name = names::claim(&cluster.name, *ordinal);
-        let said = observed.claim_events.get(ordinal).map(String::as_str).unwrap_or_default();
+        let said = observed.claim_events.get(ordinal).cloned().unwrap_or_default();
         match phase(claim) {
             "Bound" => {}
             "Lost" => troubles.push(Trouble {
@@ -58,14 +58,13 @@ pub(crate) fn of_claims(cluster: &Cluster, observed: &Observed) -> Vec<Trouble> 
                     || "the default storage class (there is none, or it was not set in time)".to_owned(),
                     |class| format!("storage class {class}"),
                 );
-                let said = if said.is_empty() { String::new() } else { format!(": {}", shortened(said)) };
+                let why =
+                    if said.message.is_empty() { String::new() } else { format!(": {}", shortened(&said.message)) };
                 troubles.push(Trouble {
                     reason: Reason::VolumeNotBound,
-                    message: format!("PersistentVolumeClaim {name} of {class} is not bound{said}"),
-                    // A volume that waits for its pod is bound as soon as that is placed.
-                    stalls: !(said.is_empty()
-                        || said.contains("waiting for first consumer")
-                        || said.contains("waiting for pod")),
+                    message: format!("PersistentVolumeClaim {name} of {class} is not bound{why}"),
+                    // One that waits for its pod, or is being made, will be there by itself.
+                    stalls: said.complaint,
                 });
             }
         }
@@ -151,7 +150,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::cluster;
+    use crate::{fixture::cluster, message_queue::dereference::Said};
 
     fn with_pod(status: serde_json::Value) -> Vec<Trouble> {
         let pod = serde_json::from_value(json!({"metadata": {"name": "orders-1"}, "status": status})).unwrap();
@@ -159,12 +158,12 @@ mod tests {
         of_pods(&cluster("{storage: {size: 1Gi}}"), &observed)
     }
 
-    fn with_claim(status: serde_json::Value, said: &str) -> Vec<Trouble> {
+    fn with_claim(status: serde_json::Value, said: &str, complaint: bool) -> Vec<Trouble> {
         let claim =
             json!({"metadata": {"name": "data-orders-1"}, "spec": {"storageClassName": "fast"}, "status": status});
         let observed = Observed {
             claims: [(1, serde_json::from_value(claim).unwrap())].into(),
-            claim_events: [(1, said.to_owned())].into(),
+            claim_events: [(1, Said { message: said.to_owned(), complaint })].into(),
             ..Observed::default()
         };
         of_claims(&cluster("{storage: {size: 1Gi}}"), &observed)
@@ -206,7 +205,7 @@ mod tests {
     #[test]
     fn a_volume_that_cannot_be_made_is_told_with_the_provisioners_words() {
         let trouble =
-            with_claim(json!({"phase": "Pending"}), "storageclass.storage.k8s.io \"fast\" not found").remove(0);
+            with_claim(json!({"phase": "Pending"}), "storageclass.storage.k8s.io \"fast\" not found", true).remove(0);
         assert_eq!((trouble.reason, trouble.stalls), (Reason::VolumeNotBound, true));
         assert!(
             trouble.message.contains("data-orders-1 of storage class fast is not bound: storageclass"),
@@ -214,10 +213,11 @@ mod tests {
             trouble.message
         );
         assert!(
-            !with_claim(json!({"phase": "Pending"}), "waiting for first consumer to be created before binding")[0]
-                .stalls
+            !with_claim(json!({"phase": "Pending"}), "waiting for first consumer to be created before binding", false)
+                [0]
+            .stalls
         );
-        assert!(with_claim(json!({"phase": "Bound"}), "").is_empty());
+        assert!(with_claim(json!({"phase": "Bound"}), "", false).is_empty());
     }
 
     #[test]
