@@ -23,9 +23,6 @@ pub struct Configuration {
     pub token_file: PathBuf,
     /// Where it listens for clients.
     pub listeners: Vec<Listener>,
-    /// The user that a client is who names none (`authentication.anonymous`); none by default.
-    #[serde(default)]
-    pub anonymous_user: Option<String>,
     /// Most bytes of memory that messages may take before publishers wait; a share of what the machine
     /// or its container has, where none is given.
     #[serde(default)]

@@ -1,10 +1,11 @@
 //! A client's session: the port that front ends call.
 
 use std::{
+    collections::BTreeSet,
     num::NonZeroU64,
     sync::{
         Arc,
-        atomic::AtomicUsize,
+        Mutex, PoisonError, atomic::AtomicUsize,
     },
 };
 
@@ -36,6 +37,8 @@ pub struct Session {
     host: VirtualHostName,
     user: Arc<str>,
     publisher: Arc<Publisher>,
+    /// Shards that it gave messages back to, and no request has waited for that since.
+    gave_back: Mutex<BTreeSet<u32>>,
 }
 
 impl Session {
@@ -43,7 +46,7 @@ impl Session {
         let number = node.next_session();
         let publisher = Arc::new(Publisher { events: events.clone(), room: Semaphore::new(ROOM as usize) });
         node.sessions().insert(number, events);
-        Self { node, number, host, user: identity.user.clone(), publisher }
+        Self { node, number, host, user: identity.user.clone(), publisher, gave_back: Mutex::default() }
     }
 
     fn owner(&self) -> Owner {
@@ -73,7 +76,18 @@ impl Session {
         }
     }
 
+    /// Waits until what this session gave back is back: a client that asks next is to see it.
+    async fn see_what_came_back(&self, shard: u32, id: u64) -> Result<(), Refusal> {
+        let gave_back = self.gave_back.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
+        match QueueId::new(id) {
+            // Commands of this node take effect in order, and this one changes nothing.
+            Some(queue) if gave_back => self.node.create_in_shard(shard, queue).await,
+            _ => Ok(()),
+        }
+    }
+
     async fn state(&self, name: &QueueName, shard: u32, id: u64) -> Result<QueueState, Refusal> {
+        self.see_what_came_back(shard, id).await?;
         let counts = self.node.count(shard, vec![id]).await?;
         let QueueCounts { ready, consumers, .. } = counts.first().copied().unwrap_or_default();
         Ok(QueueState { name: name.clone(), messages: ready, consumers })
@@ -121,6 +135,9 @@ impl Session {
 
     fn settle_in_shard(&self, queue: QueueId, messages: Vec<u64>, settlement: Settlement) {
         let Some(shard) = self.node.consumers().shard_of(queue) else { return };
+        if settlement == Settlement::Requeue {
+            self.gave_back.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
+        }
         self.node.settle(shard, queue, messages, settlement);
     }
 }
@@ -219,6 +236,7 @@ impl SessionPort for Session {
 
     async fn purge_queue(&self, name: &QueueName) -> Result<u64, Refusal> {
         let (record, _) = self.queue(name)?;
+        self.see_what_came_back(record.shard, record.id).await?;
         match self.node.ask_leader(record.shard, &Call::Purge { shard: record.shard, queue: record.id }).await? {
             Reply::Purged(messages) => Ok(messages),
             _ => Err(unavailable("the queue's leader gave an answer that makes no sense")),
@@ -317,6 +335,7 @@ impl SessionPort for Session {
 
     async fn get(&self, name: &QueueName) -> Result<Option<Gotten>, Refusal> {
         let (record, queue) = self.queue(name)?;
+        self.see_what_came_back(record.shard, record.id).await?;
         let call = Call::Get { shard: record.shard, queue: record.id };
         let Reply::Got(got) = self.node.ask_leader(record.shard, &call).await? else {
             return Err(unavailable("the queue's leader gave an answer that makes no sense"));

@@ -100,7 +100,8 @@ impl Exchange {
             ExchangeKind::Topic => {
                 queues.extend(self.exact.get(key).into_iter().flatten());
                 if !self.patterns.is_empty() {
-                    let words: Vec<&str> = key.splitn(MAX_WORDS, '.').collect();
+                    // The empty key has no words, not one that is empty.
+                    let words: Vec<&str> = key.splitn(MAX_WORDS, '.').filter(|_| !key.is_empty()).collect();
                     self.patterns.route(&words, queues);
                     queues.sort_unstable();
                     queues.dedup();
@@ -232,6 +233,7 @@ mod tests {
         assert_eq!(routed(&bindings, "stock.nyse"), [2, 3, 4, 6, 7]);
         assert_eq!(routed(&bindings, "stock"), [2, 3]);
         assert_eq!(routed(&bindings, ""), [3]);
+        assert_eq!(routed(&["*", "#", "*.#"], ""), [2]);
         assert_eq!(routed(&bindings, "stock.a.b.c"), [2, 3]);
     }
 

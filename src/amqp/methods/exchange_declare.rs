@@ -44,7 +44,7 @@ fn kind(name: &str) -> Result<ExchangeKind, Exception> {
             let sentence = format!("exchanges of the type '{name}' are not supported; use direct, fanout or topic");
             Exception::not_implemented(sentence)
         } else {
-            Exception::new(Code::CommandInvalid, unknown.to_string())
+            Exception::new(Code::PreconditionFailed, unknown.to_string())
         }
     })
 }

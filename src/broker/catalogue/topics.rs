@@ -39,6 +39,10 @@ impl Catalogue {
                 }
             }
         }
+        // Also those that nobody declared, or a topic that was given up: what its queues get from its exchange is its own.
+        for binding in self.undeclared_bindings(&topic, &wanted) {
+            self.drop_binding(&host, &binding);
+        }
         for binding in wanted {
             if let Some(queue) = self.queue(&host, &binding.queue).and_then(|queue| QueueId::new(queue.id)) {
                 self.add_binding(&host, binding, queue);
@@ -129,6 +133,15 @@ impl Catalogue {
         }
     }
 
+    /// Bindings of a topic's queues to its exchange that it does not want.
+    fn undeclared_bindings(&self, topic: &TopicSpec, wanted: &BTreeSet<BindingRecord>) -> Vec<BindingRecord> {
+        let own = |queue: &String| topic.queues.iter().any(|known| known.name == *queue);
+        let content = self.records.virtual_hosts.get(&topic.virtual_host);
+        let bindings = content.into_iter().flat_map(|content| &content.bindings);
+        let undeclared = bindings.filter(|binding| binding.exchange == topic.name && own(&binding.queue));
+        undeclared.filter(|binding| !wanted.contains(binding)).cloned().collect()
+    }
+
     /// What of a topic is not as it was declared, as a sentence; empty where all is.
     pub(crate) fn drift(&self, topic: &TopicSpec) -> String {
         let host = &topic.virtual_host;
@@ -150,9 +163,7 @@ impl Catalogue {
         for binding in wanted.difference(&content.bindings) {
             wrong.push(format!("queue {} is not bound to {} by '{}'", binding.queue, binding.exchange, binding.key));
         }
-        let own = |queue: &String| topic.queues.iter().any(|known| known.name == *queue);
-        let extra = content.bindings.iter().filter(|binding| binding.exchange == topic.name && own(&binding.queue));
-        for binding in extra.filter(|binding| !wanted.contains(binding)) {
+        for binding in self.undeclared_bindings(topic, &wanted) {
             wrong.push(format!("queue {} is bound to {} by '{}' too", binding.queue, binding.exchange, binding.key));
         }
         wrong.join("; ")
@@ -161,4 +172,81 @@ impl Catalogue {
 
 fn exchange_of(topic: &TopicSpec) -> ExchangeRecord {
     ExchangeRecord { kind: topic.kind, durable: true, auto_delete: false, internal: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrymq_core::ExchangeKind;
+
+    use super::*;
+    use crate::catalogue::{Command, NodeRecord, TopicQueueSpec};
+
+    fn formed() -> Catalogue {
+        let mut catalogue = Catalogue::default();
+        let node = NodeRecord {
+            ordinal: 0,
+            uuid: "u".into(),
+            zone: None,
+            version: String::new(),
+            run: 1,
+            replaced: false,
+        };
+        catalogue.apply(Command::Form {
+            cluster_id: "c".into(),
+            default_mirrors: 1,
+            nodes: vec![node],
+            users: Vec::new(),
+        });
+        catalogue
+    }
+
+    fn topic(owner: &str, queue: &str, keys: &[&str]) -> TopicSpec {
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        TopicSpec {
+            virtual_host: "/".into(),
+            name: "life".into(),
+            owner_name: owner.into(),
+            owner_uid: owner.into(),
+            adopt: true,
+            kind: ExchangeKind::Topic,
+            mirrors: None,
+            bindings: Vec::new(),
+            queues: vec![TopicQueueSpec { name: queue.into(), keys }],
+        }
+    }
+
+    fn declare(catalogue: &mut Catalogue, topic: &TopicSpec) -> Answer {
+        catalogue.apply(Command::DeclareTopic { topic: topic.clone(), empty: Vec::new() })
+    }
+
+    #[test]
+    fn a_topic_that_takes_over_what_another_left_has_no_binding_too_many() {
+        let mut catalogue = formed();
+        declare(&mut catalogue, &topic("first", "paid", &["paid.*"]));
+        let (virtual_host, name) = ("/".to_owned(), "life".to_owned());
+        catalogue.apply(Command::RemoveTopic { virtual_host, name, owner_uid: "first".into(), delete: false });
+        let second = topic("second", "paid", &["billed.*"]);
+        declare(&mut catalogue, &second);
+        assert_eq!(catalogue.drift(&second), "");
+    }
+
+    #[test]
+    fn a_topic_has_one_owner() {
+        let mut catalogue = formed();
+        declare(&mut catalogue, &topic("first", "paid", &[]));
+        let answer = declare(&mut catalogue, &topic("second", "paid", &[]));
+        assert_eq!(answer, Answer::Denied(Denied::Owned { owner: "first".into() }));
+    }
+
+    #[test]
+    fn what_was_changed_behind_a_topic_is_drift_and_is_mended() {
+        let mut catalogue = formed();
+        let spec = topic("first", "paid", &["paid.*"]);
+        declare(&mut catalogue, &spec);
+        let binding = BindingRecord { exchange: "life".into(), queue: "paid".into(), key: "paid.*".into() };
+        catalogue.apply(Command::Unbind { virtual_host: "/".into(), binding });
+        assert_eq!(catalogue.drift(&spec), "queue paid is not bound to life by 'paid.*'");
+        declare(&mut catalogue, &spec);
+        assert_eq!(catalogue.drift(&spec), "");
+    }
 }

@@ -116,7 +116,6 @@ pub async fn run<L: Launch>(
             admin_listen: ports.admin(ordinal),
             token_file: token_file.clone(),
             listeners: listeners.collect(),
-            anonymous_user: None,
             memory_high_water_bytes: Some(cluster.memory_high_water.unwrap_or(MEMORY)),
         };
         // For `ctl`.
@@ -125,7 +124,7 @@ pub async fn run<L: Launch>(
         configurations.push(configuration);
     }
 
-    say(out, &format!("{}: starting {brokers} brokers; their data is in {}\n", cluster.name, place.path("").display()));
+    say(out, &format!("{}: starting {brokers} brokers; their data is in {}\n", cluster.name, place.root().display()));
     let screen = Screen {
         cluster: cluster.name.clone(),
         lines: configurations.iter().zip(0..).map(|(configuration, ordinal)| line(configuration, ordinal)).collect(),

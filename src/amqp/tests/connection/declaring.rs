@@ -218,10 +218,11 @@ async fn what_is_not_there_is_refused_with_a_sentence() {
 }
 
 #[tokio::test]
-async fn a_misspelt_type_of_exchange_is_an_invalid_command() {
+async fn a_misspelt_type_of_exchange_closes_the_channel() {
     let mut client = Client::with_channel(&FakeBroker::new()).await;
     client.send(1, exchange("x", "diretc")).await;
-    assert_eq!(client.connection_closed().await, closed(503, "COMMAND_INVALID - unknown exchange type 'diretc'"));
+    let sentence = "PRECONDITION_FAILED - unknown exchange type 'diretc'";
+    assert_eq!(client.channel_closed(1).await, closed(406, sentence));
 }
 
 #[tokio::test]
