@@ -10,6 +10,7 @@ pub(crate) mod restart;
 mod status;
 mod trouble;
 mod validate;
+mod verdict;
 
 use std::{sync::Arc, time::Duration};
 

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ferrymq_admin_api::{NodeStatus, Phase, ShardView};
 use ferrymq_api::{
-    Binding, Cluster, ConditionType, Endpoint, FormationRecord, MessageQueue, MessageQueueStatus, NodeState,
-    NodeSummary, Reason, ShardSummary, condition,
+    Binding, Cluster, ConditionType, Endpoint, MessageQueue, MessageQueueStatus, NodeState, NodeSummary, Reason,
+    ShardSummary, condition,
 };
 use kube::{Api, ResourceExt, api::PostParams};
 
@@ -15,30 +15,12 @@ use crate::{
     message_queue::{
         act::Done,
         dereference::Observed,
-        forming::Forming,
         plan::Plan,
-        restart::outdated,
-        trouble::{self, Trouble},
         validate::Obstacle,
+        verdict::{Verdict, judge},
     },
     names,
 };
-
-/// One condition, before it is dated.
-pub(crate) struct Verdict {
-    kind: ConditionType,
-    status: Option<bool>,
-    reason: Reason,
-    message: String,
-}
-
-fn verdict(kind: ConditionType, status: bool, reason: Reason, message: impl Into<String>) -> Verdict {
-    Verdict { kind, status: Some(status), reason, message: message.into() }
-}
-
-fn unknown(kind: ConditionType, message: impl Into<String>) -> Verdict {
-    Verdict { kind, status: None, reason: Reason::Unknown, message: message.into() }
-}
 
 /// The status of a cluster for which something could be done.
 pub(crate) fn of(
@@ -171,251 +153,6 @@ fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
         .collect()
 }
 
-/// All conditions.
-fn judge(
-    cluster: &Cluster,
-    observed: &Observed,
-    plan: &Plan,
-    done: &Done,
-    formation: Option<&FormationRecord>,
-) -> Vec<Verdict> {
-    let of_claims = trouble::of_claims(cluster, observed);
-    let mut troubles = trouble::of_pods(cluster, observed);
-    // What a volume lacks is why its pod is not placed: it is told first, where it will not come by itself.
-    troubles.splice(0..0, of_claims.iter().filter(|trouble| trouble.stalls).cloned());
-    let replication = replication(observed);
-    let scale = scale(cluster, observed, plan);
-    let update = update(cluster, observed, plan, done, formation);
-    let ready = ready(cluster, observed, plan, done, &troubles, &replication);
-    let stalled = stalled(plan, &troubles, &ready);
-    let reconciling = reconciling(cluster, &ready, &stalled, &scale, &update);
-    vec![ready, reconciling, stalled, replication, scale, storage(plan, observed, &of_claims), update]
-}
-
-fn ready(
-    cluster: &Cluster,
-    observed: &Observed,
-    plan: &Plan,
-    done: &Done,
-    troubles: &[Trouble],
-    replication: &Verdict,
-) -> Verdict {
-    let not = |reason, message: String| verdict(ConditionType::Ready, false, reason, message);
-    match &plan.forming {
-        Forming::DataLost(sentence) => return not(Reason::DataLost, sentence.clone()),
-        Forming::Foreign(sentence) => return not(Reason::ForeignCluster, sentence.clone()),
-        _ => {}
-    }
-    if let Some(worst) = troubles.first() {
-        let more = troubles.len() - 1;
-        let more = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
-        return not(worst.reason, format!("{}{more}", worst.message));
-    }
-    match (&plan.forming, &done.forming_refused) {
-        (_, Some(refused)) => {
-            return not(Reason::FormationRefused, format!("the cluster is not formed yet: {refused}"));
-        }
-        (Forming::Wait(sentence), _) => return not(Reason::WaitingForBrokers, sentence.clone()),
-        (Forming::Adopt(record), _) => {
-            return not(Reason::Forming, format!("the volumes hold cluster {}, which goes on", record.cluster_id));
-        }
-        (Forming::Record(_) | Forming::Form(_), _) => {
-            return not(Reason::Forming, "the brokers answer, and are being made one cluster".to_owned());
-        }
-        _ => {}
-    }
-    let absent: Vec<u32> = (0..cluster.replicas).filter(|ordinal| !observed.serves(*ordinal)).collect();
-    let count = cluster.replicas as usize - absent.len();
-    if !absent.is_empty() {
-        let reason = match replication.reason {
-            Reason::ShardsWithoutLeader => Reason::ShardsWithoutLeader,
-            _ if count == 0 => Reason::WaitingForBrokers,
-            _ => Reason::ReplicasBehind,
-        };
-        let what: Vec<String> = absent.iter().map(|ordinal| excuse(cluster, observed, *ordinal)).collect();
-        return not(reason, format!("{count} of {} brokers serve; {}", cluster.replicas, what.join("; ")));
-    }
-    if observed.view.is_none() {
-        let why = observed.view_error.clone().unwrap_or_else(|| "no broker was asked".to_owned());
-        return not(Reason::ClusterUnreachable, format!("the brokers serve, but none says how its shards are: {why}"));
-    }
-    if replication.status != Some(true) {
-        return not(replication.reason, format!("all {count} brokers serve; {}", replication.message));
-    }
-    let brokers = if count == 1 { "1 broker serves".to_owned() } else { format!("{count} brokers serve") };
-    verdict(ConditionType::Ready, true, Reason::AllServing, format!("{brokers}, every shard is in sync"))
-}
-
-/// Why a broker does not serve.
-fn excuse(cluster: &Cluster, observed: &Observed, ordinal: u32) -> String {
-    let name = names::pod(&cluster.name, ordinal);
-    match (observed.brokers.get(&ordinal), observed.pods.get(&ordinal)) {
-        (Some(Ok(node)), _) => {
-            let message = node.message.trim_end_matches('.');
-            let phase = match node.phase {
-                Phase::Unformed => "waits to be taken in",
-                Phase::Joining => "is being filled",
-                Phase::Starting => "starts",
-                Phase::Serving => return format!("{name} serves, and Kubernetes has yet to notice"),
-                Phase::Stopping => "stops",
-            };
-            if message.is_empty() { format!("{name} {phase}") } else { format!("{name} {phase}: {message}") }
-        }
-        (Some(Err(error)), _) => format!("{name} does not answer: {error}"),
-        (None, Some(pod)) if pod.metadata.deletion_timestamp.is_some() => format!("{name} stops"),
-        (None, Some(pod)) => match pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) {
-            Some(machine) => format!("{name} is being started on {machine}"),
-            None => format!("{name} waits for a machine"),
-        },
-        (None, None) => format!("{name} has no pod yet"),
-    }
-}
-
-fn replication(observed: &Observed) -> Verdict {
-    let kind = ConditionType::ReplicationHealthy;
-    let Some(view) = &observed.view else {
-        return unknown(kind, observed.view_error.clone().unwrap_or_else(|| "no broker serves yet".to_owned()));
-    };
-    let total = view.shards.len();
-    let without = view.shards.iter().filter(|shard| shard.leader.is_none()).count();
-    if without > 0 {
-        let message = format!(
-            "{without} of {total} shards have no leader: they choose one, or too few of their mirrors are there"
-        );
-        return verdict(kind, false, Reason::ShardsWithoutLeader, message);
-    }
-    let behind: Vec<&ShardView> = view.shards.iter().filter(|shard| !shard.healthy).collect();
-    if behind.is_empty() {
-        return verdict(
-            kind,
-            true,
-            Reason::AllServing,
-            format!("all {total} shards have a leader and all of their mirrors"),
-        );
-    }
-    let late: BTreeSet<u64> = behind
-        .iter()
-        .flat_map(|shard| shard.placed_on.iter().filter(|node| !shard.in_sync.contains(node)))
-        .copied()
-        .collect();
-    let late: Vec<String> = late
-        .into_iter()
-        .map(|id| match view.nodes.iter().find(|node| node.id == id) {
-            Some(node) if node.reachable => format!("broker {} catches up", node.ordinal),
-            Some(node) => format!("broker {} is not reachable", node.ordinal),
-            None => format!("node {id} is gone"),
-        })
-        .collect();
-    let late = if late.is_empty() { "their membership changes".to_owned() } else { late.join(", ") };
-    verdict(kind, false, Reason::ReplicasBehind, format!("{} of {total} shards miss mirrors: {late}", behind.len()))
-}
-
-fn scale(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Verdict {
-    let kind = ConditionType::ScaleComplete;
-    if plan.scale_down_refused {
-        return verdict(
-            kind,
-            false,
-            Reason::ScaleDownRefused,
-            format!(
-                "cannot go from {} brokers to {}: brokers that hold messages are not emptied by this version; set \
-                 replicas to {} again",
-                plan.replicas, cluster.replicas, plan.replicas
-            ),
-        );
-    }
-    let joined = |ordinal: &u32| {
-        observed.node(*ordinal).is_some_and(|node| node.cluster_id.is_some() && node.phase != Phase::Joining)
-    };
-    let joined = (0..cluster.replicas).filter(joined).count();
-    if joined == cluster.replicas as usize {
-        return verdict(kind, true, Reason::AllRunning, format!("{joined} of {joined} brokers belong to the cluster"));
-    }
-    let message = format!("{joined} of {} brokers belong to the cluster", cluster.replicas);
-    verdict(kind, false, Reason::ScalingUp, message)
-}
-
-fn storage(plan: &Plan, observed: &Observed, troubles: &[Trouble]) -> Verdict {
-    let kind = ConditionType::StorageReady;
-    if let Some(trouble) = troubles.iter().find(|trouble| trouble.stalls).or_else(|| troubles.first()) {
-        return verdict(kind, false, trouble.reason, trouble.message.clone());
-    }
-    let bound = observed.claims.len();
-    if bound < plan.replicas as usize {
-        let message = format!("{bound} of {} volumes are there", plan.replicas);
-        return verdict(kind, false, Reason::VolumeNotBound, message);
-    }
-    verdict(kind, true, Reason::VolumesBound, format!("all {bound} volumes are bound"))
-}
-
-fn update(
-    cluster: &Cluster,
-    observed: &Observed,
-    plan: &Plan,
-    done: &Done,
-    formation: Option<&FormationRecord>,
-) -> Verdict {
-    let kind = ConditionType::UpdateComplete;
-    let outdated = outdated(observed.stateful_set.as_ref(), &observed.pods).len();
-    if let Some(waits) = &done.restart_waits {
-        return verdict(kind, false, Reason::RestartWaits, waits.clone());
-    }
-    if outdated > 0 || done.restarted.is_some() {
-        let now = done.restarted.as_ref().map(|name| format!("; {name} restarts now")).unwrap_or_default();
-        let message = format!("{outdated} of {} brokers are to be restarted{now}", plan.replicas);
-        return verdict(kind, false, Reason::RestartingBrokers, message);
-    }
-    if let Some(newer) = &plan.newer_image {
-        let message = format!(
-            "the brokers stay on the image that they run; to move them, one after the other, to {newer}, set spec.image to it"
-        );
-        return verdict(kind, false, Reason::UpgradeWaits, message);
-    }
-    if let Some(formed) =
-        formation.and_then(|formation| formation.mirrors).filter(|formed| *formed != i32::from(cluster.mirrors))
-    {
-        let message = format!(
-            "a queue that says nothing of it is kept on {formed} brokers, as the cluster was formed; set mirrors on the \
-             Topic where it should be {}",
-            cluster.mirrors
-        );
-        return verdict(kind, true, Reason::MirrorsFixed, message);
-    }
-    verdict(kind, true, Reason::AllUpdated, "every broker runs what the spec asks for")
-}
-
-fn stalled(plan: &Plan, troubles: &[Trouble], ready: &Verdict) -> Verdict {
-    let kind = ConditionType::Stalled;
-    if matches!(plan.forming, Forming::DataLost(_) | Forming::Foreign(_)) {
-        return verdict(kind, true, ready.reason, ready.message.clone());
-    }
-    if let Some(trouble) = troubles.iter().find(|trouble| trouble.stalls) {
-        return verdict(kind, true, trouble.reason, trouble.message.clone());
-    }
-    if plan.scale_down_refused {
-        let message = "fewer brokers were asked for than hold messages; see ScaleComplete";
-        return verdict(kind, true, Reason::ScaleDownRefused, message);
-    }
-    verdict(kind, false, Reason::NothingInTheWay, "nothing is in the way")
-}
-
-fn reconciling(cluster: &Cluster, ready: &Verdict, stalled: &Verdict, scale: &Verdict, update: &Verdict) -> Verdict {
-    let kind = ConditionType::Reconciling;
-    if cluster.paused {
-        return verdict(kind, false, Reason::Paused, "spec.paused is true: nothing is changed until it is false");
-    }
-    if stalled.status == Some(true) {
-        return verdict(kind, false, stalled.reason, "somebody has to help; see Stalled");
-    }
-    let busy = [ready, scale, update]
-        .into_iter()
-        .find(|verdict| verdict.status != Some(true) && verdict.reason != Reason::UpgradeWaits);
-    match busy {
-        Some(busy) => verdict(kind, true, Reason::Progressing, busy.message.clone()),
-        None => verdict(kind, false, Reason::Settled, "there is nothing to do"),
-    }
-}
-
 /// Whether two statuses say the same, but for numbers that change all the time.
 pub(crate) fn differs_but_for_counters(one: &MessageQueueStatus, other: &MessageQueueStatus) -> bool {
     let without = |status: &MessageQueueStatus| {
@@ -449,7 +186,10 @@ pub(crate) async fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{cluster, plan, resource, rolling, shard, view};
+    use crate::{
+        fixture::{cluster, plan, resource, rolling, shard, view},
+        message_queue::forming::Forming,
+    };
 
     const THREE: &str = "{replicas: 3, storage: {size: 1Gi}}";
 

@@ -62,7 +62,7 @@ pub(crate) fn next(topic: &CheckedTopic, observed: &Observed) -> Plan {
                  right cluster",
                 topic.cluster,
                 topic.namespace,
-                others.join(", ")
+                some_of(others)
             ));
         }
         ClusterState::Going => return Plan::ClusterGoing(format!("MessageQueue {} is being deleted", topic.cluster)),
@@ -102,6 +102,13 @@ pub(crate) fn next(topic: &CheckedTopic, observed: &Observed) -> Plan {
             Plan::Declare(Box::new(Declare { declaration: wanted, drift: None, stale_owner: None, default_mirrors }))
         }
     }
+}
+
+/// The first few names, as many as anybody reads.
+fn some_of(names: &[String]) -> String {
+    const FEW: usize = 5;
+    let few = names.iter().take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > FEW { format!("{few} and {} more", names.len() - FEW) } else { few }
 }
 
 pub(crate) fn declaration(topic: &CheckedTopic) -> TopicDeclaration {
