@@ -18,7 +18,9 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// It is there, but makes no sense. That is never taken for a new node.
-    #[error("{path} cannot be understood; move this node's data directory away, and it fetches everything anew from the others")]
+    #[error(
+        "{path} cannot be understood; move this node's data directory away, and it fetches everything anew from the others"
+    )]
     Malformed {
         /// The file.
         path: PathBuf,

@@ -31,10 +31,10 @@ mod refusal;
 mod session;
 mod shard;
 
+pub use ferrymq_replication::Timing;
 pub use identity::IdentityError;
 pub use node::{
     Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, Node, NodeView, Phase, QueueInTopic, QueueView,
     SafeToStop, Settings, ShardView, StartError, Topic, TopicRefusal, TopicView,
 };
-pub use ferrymq_replication::Timing;
 pub use session::Session;

@@ -3,16 +3,13 @@
 use std::{
     collections::BTreeSet,
     num::NonZeroU64,
-    sync::{
-        Arc,
-        Mutex, PoisonError, atomic::AtomicUsize,
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
 };
 
 use ferrymq_core::{
-    BindingDeclaration, ConsumerId, Delivery, DeliveryId, EventSender, ExchangeDeclaration, ExchangeName, Gotten, Identity,
-    Kind, Message, Published, QueueDeclaration, QueueName, QueueState, Refusal, Session as SessionPort, Settlement,
-    Subscription, Tag, VirtualHostName,
+    BindingDeclaration, ConsumerId, Delivery, DeliveryId, EventSender, ExchangeDeclaration, ExchangeName, Gotten,
+    Identity, Kind, Message, Published, QueueDeclaration, QueueName, QueueState, Refusal, Session as SessionPort,
+    Settlement, Subscription, Tag, VirtualHostName,
 };
 use ferrymq_queue::{QueueId, decode_message};
 use tokio::sync::{Semaphore, oneshot};
@@ -56,11 +53,8 @@ impl Session {
     /// A queue that this session may use.
     fn queue(&self, name: &QueueName) -> Result<(QueueRecord, QueueId), Refusal> {
         let record = self.node.catalogue(|catalogue| catalogue.queue(self.host.as_str(), name.as_str()).cloned())?;
-        let not_found = || Refusal::NotFound {
-            kind: Kind::Queue,
-            name: name.to_string(),
-            virtual_host: self.host.to_string(),
-        };
+        let not_found =
+            || Refusal::NotFound { kind: Kind::Queue, name: name.to_string(), virtual_host: self.host.to_string() };
         let record = record.ok_or_else(not_found)?;
         if record.exclusive.is_some_and(|owner| owner != self.owner()) {
             return Err(Refusal::Locked { name: name.to_string(), virtual_host: self.host.to_string() });
@@ -166,8 +160,7 @@ impl SessionPort for Session {
         if name.is_default() {
             return Ok(());
         }
-        let there =
-            self.node.catalogue(|catalogue| catalogue.exchange(self.host.as_str(), name.as_str()).is_some())?;
+        let there = self.node.catalogue(|catalogue| catalogue.exchange(self.host.as_str(), name.as_str()).is_some())?;
         if there {
             return Ok(());
         }
@@ -201,9 +194,9 @@ impl SessionPort for Session {
             {
                 self.state(&name, record.shard, record.id).await
             }
-            None if name.as_str().starts_with("amq.") => Err(Refusal::Forbidden {
-                reason: format!("queue name '{name}' contains reserved prefix 'amq.*'"),
-            }),
+            None if name.as_str().starts_with("amq.") => {
+                Err(Refusal::Forbidden { reason: format!("queue name '{name}' contains reserved prefix 'amq.*'") })
+            }
             _ => self.make_queue(&name, &queue).await,
         }
     }

@@ -5,8 +5,8 @@ use std::{future::Future, num::NonZeroU16};
 use bytestring::ByteString;
 
 use crate::{
-    BindingDeclaration, ConsumerId, Delivery, DeliveryId, EventSender, ExchangeDeclaration, ExchangeName, Identity, Login,
-    LoginRefused, Message, QueueDeclaration, QueueName, Refusal, Settlement, VirtualHostName,
+    BindingDeclaration, ConsumerId, Delivery, DeliveryId, EventSender, ExchangeDeclaration, ExchangeName, Identity,
+    Login, LoginRefused, Message, QueueDeclaration, QueueName, Refusal, Settlement, VirtualHostName,
 };
 
 /// A node, as front ends see it. Cheap to clone.
@@ -98,7 +98,8 @@ pub trait Session: Send + Sync + 'static {
     fn check_exchange(&self, name: &ExchangeName) -> impl Future<Output = Result<(), Refusal>> + Send;
 
     /// Deletes an exchange and its bindings; no error where it is not there.
-    fn delete_exchange(&self, name: &ExchangeName, if_unused: bool) -> impl Future<Output = Result<(), Refusal>> + Send;
+    fn delete_exchange(&self, name: &ExchangeName, if_unused: bool)
+    -> impl Future<Output = Result<(), Refusal>> + Send;
 
     /// Makes a queue, or checks that the one that is there is the same.
     fn declare_queue(&self, queue: QueueDeclaration) -> impl Future<Output = Result<QueueState, Refusal>> + Send;

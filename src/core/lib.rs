@@ -28,12 +28,12 @@ mod name;
 mod refusal;
 
 pub use broker::{Broker, Gotten, Published, QueueState, Session, Subscription, Tag};
-pub use declaration::{
-    BindingDeclaration, ExchangeDeclaration, ExchangeKind, QueueDeclaration, UnknownExchangeKind,
+pub use declaration::{BindingDeclaration, ExchangeDeclaration, ExchangeKind, QueueDeclaration, UnknownExchangeKind};
+pub use event::{
+    Confirmation, ConsumerId, Delivery, DeliveryId, Event, EventReceiver, EventSender, Settlement, events,
 };
-pub use event::{Confirmation, ConsumerId, Delivery, DeliveryId, Event, EventReceiver, EventSender, Settlement, events};
 pub use identity::{Credentials, Identity, Login, LoginRefused};
-pub use message::{Message, PropertyFormat, Properties};
+pub use message::{Message, Properties, PropertyFormat};
 pub use name::{ExchangeName, InvalidName, MAX_NAME_BYTES, QueueName, RoutingKey, VirtualHostName};
 pub use refusal::{Kind, Refusal};
 

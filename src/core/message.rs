@@ -53,9 +53,6 @@ impl Message {
     /// Bytes of content, properties and names: what flow control counts.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.body.len()
-            + self.properties.bytes.len()
-            + self.exchange.as_str().len()
-            + self.routing_key.as_str().len()
+        self.body.len() + self.properties.bytes.len() + self.exchange.as_str().len() + self.routing_key.as_str().len()
     }
 }

@@ -252,9 +252,7 @@ mod tests {
     #[test]
     fn what_is_unbound_gets_nothing() {
         let queue = QueueId::MIN;
-        for (kind, key) in
-            [(ExchangeKind::Topic, "a.*"), (ExchangeKind::Direct, "a.b"), (ExchangeKind::Fanout, "x")]
-        {
+        for (kind, key) in [(ExchangeKind::Topic, "a.*"), (ExchangeKind::Direct, "a.b"), (ExchangeKind::Fanout, "x")] {
             let mut exchange = Exchange::new(kind);
             assert!(exchange.bind(key, queue));
             assert!(!exchange.bind(key, queue));

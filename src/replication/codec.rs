@@ -10,7 +10,9 @@ use openraft::{
     raft::{AppendEntriesRequest, AppendEntriesResponse, TransferLeaderRequest, VoteRequest, VoteResponse},
 };
 
-use crate::types::{Command, Entry, LogId, Membership, Payload, SnapshotMeta, StoredMembership, Types, Vote, log_id, vote};
+use crate::types::{
+    Command, Entry, LogId, Membership, Payload, SnapshotMeta, StoredMembership, Types, Vote, log_id, vote,
+};
 
 const BLANK: u8 = 0;
 const NORMAL: u8 = 1;
@@ -233,8 +235,7 @@ mod tests {
 
     #[test]
     fn entries_of_every_kind_are_read_as_they_were_written() {
-        let membership =
-            Membership::new_with_defaults(vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([1, 3, 4])], [5]);
+        let membership = Membership::new_with_defaults(vec![BTreeSet::from([1, 2, 3]), BTreeSet::from([1, 3, 4])], [5]);
         for payload in [
             Payload::Blank,
             Payload::Normal(Command { time: 17, bytes: Bytes::from_static(b"command") }),

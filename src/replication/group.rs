@@ -13,7 +13,10 @@ use openraft::{
     ChangeMembers, Config, EmptyNode, Raft, RaftMetrics, ServerState, SnapshotPolicy,
     impls::ProgressResponder,
     raft::ClientWriteResult,
-    type_config::{alias::OneshotReceiverOf, async_runtime::{instant::Instant as _, watch::WatchReceiver}},
+    type_config::{
+        alias::OneshotReceiverOf,
+        async_runtime::{instant::Instant as _, watch::WatchReceiver},
+    },
 };
 use tokio::sync::watch;
 
@@ -297,7 +300,11 @@ impl<M: Machine> Group<M> {
             }
             self.wait_until_filled(*new).await?;
         }
-        self.raft.change_membership(voters.clone(), false).await.map(|_| ()).map_err(|error| self.reconfigure_error(error))
+        self.raft
+            .change_membership(voters.clone(), false)
+            .await
+            .map(|_| ())
+            .map_err(|error| self.reconfigure_error(error))
     }
 
     async fn wait_until_filled(&self, node: NodeId) -> Result<(), ReconfigureError> {

@@ -101,15 +101,18 @@ pub(crate) struct Connection {
 
 impl Connection {
     async fn call(&self, lane: Lane, request: BytesMut, timeout: Duration) -> Result<Bytes, RPCError<Types>> {
-        self.transport.call(self.target, lane, self.group, request.freeze(), timeout).await.map_err(|error| {
-            match error {
-                TransportError::Unreachable { .. } => RPCError::Unreachable(Unreachable::new(&error)),
-                TransportError::Failed { .. } => RPCError::Network(NetworkError::new(&error)),
-            }
+        self.transport.call(self.target, lane, self.group, request.freeze(), timeout).await.map_err(|error| match error
+        {
+            TransportError::Unreachable { .. } => RPCError::Unreachable(Unreachable::new(&error)),
+            TransportError::Failed { .. } => RPCError::Network(NetworkError::new(&error)),
         })
     }
 
-    async fn send_snapshot(&self, vote: &Vote, snapshot: &Snapshot) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
+    async fn send_snapshot(
+        &self,
+        vote: &Vote,
+        snapshot: &Snapshot,
+    ) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
         let total = snapshot.snapshot.len();
         let mut offset = 0;
         loop {
@@ -152,7 +155,11 @@ impl RaftNetworkV2<Types> for Connection {
         codec::take_append_response(self.call(lane, out, option.hard_ttl()).await?).map_err(malformed)
     }
 
-    async fn vote(&mut self, request: VoteRequest<Types>, option: RPCOption) -> Result<VoteResponse<Types>, RPCError<Types>> {
+    async fn vote(
+        &mut self,
+        request: VoteRequest<Types>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types>, RPCError<Types>> {
         let mut out = BytesMut::with_capacity(64);
         out.write_u8(VOTE);
         codec::put_vote_request(&mut out, &request);

@@ -151,7 +151,8 @@ impl AdminPort for Port {
 
 fn topic_of(topic: TopicDeclaration) -> Result<broker::Topic, AdminError> {
     let kind = topic.exchange_type.parse();
-    let kind = kind.map_err(|error: ferrymq_core::UnknownExchangeKind| AdminError::new(Reason::Invalid, error.to_string()))?;
+    let kind =
+        kind.map_err(|error: ferrymq_core::UnknownExchangeKind| AdminError::new(Reason::Invalid, error.to_string()))?;
     Ok(broker::Topic {
         virtual_host: topic.virtual_host,
         name: topic.name,

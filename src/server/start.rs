@@ -1,6 +1,11 @@
 //! Starting a broker, and stopping it.
 
-use std::{fs, io, net::SocketAddr, path::{Path, PathBuf}, sync::Arc};
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use ferrymq_admin_api::{Configuration, Protocol};
 use ferrymq_broker::{Node, Settings};
@@ -71,8 +76,7 @@ pub enum StartError {
 ///
 /// [`StartError`]: the file is not there, or something in it is not right.
 pub fn read_configuration(path: &Path) -> Result<Configuration, StartError> {
-    let bytes =
-        fs::read(path).map_err(|source| StartError::ConfigurationFile { path: path.to_owned(), source })?;
+    let bytes = fs::read(path).map_err(|source| StartError::ConfigurationFile { path: path.to_owned(), source })?;
     serde_json::from_slice(&bytes).map_err(|source| StartError::Configuration { path: path.to_owned(), source })
 }
 
@@ -117,7 +121,8 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
     let node = Node::start(settings, links).await?;
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let address = |listener: &TcpListener| listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    let address =
+        |listener: &TcpListener| listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     let admin_address = address(&admin);
     let port = Port { node: node.clone(), ordinal };
     let mut until = stopping.clone();

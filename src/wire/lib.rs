@@ -162,9 +162,6 @@ mod tests {
     #[test]
     fn a_length_beyond_the_end_is_refused() {
         let mut reader = Reader::new(Bytes::from_static(&[255, 255, 255, 255, 1]));
-        assert_eq!(
-            reader.bytes("body"),
-            Err(Malformed::Short { field: "body", wanted: u32::MAX as usize, left: 1 })
-        );
+        assert_eq!(reader.bytes("body"), Err(Malformed::Short { field: "body", wanted: u32::MAX as usize, left: 1 }));
     }
 }

@@ -63,7 +63,10 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
         perf_test.args(*arguments);
         let mut last = Vec::new();
         let succeeded = watch(&mut perf_test, |line| {
-            if line.contains("sending rate avg") || line.contains("receiving rate avg") || line.contains("confirm latency") {
+            if line.contains("sending rate avg")
+                || line.contains("receiving rate avg")
+                || line.contains("confirm latency")
+            {
                 last.push(line.to_owned());
             }
         })?;

@@ -161,8 +161,11 @@ impl Catalogue {
     ) -> Answer {
         let Some(content) = self.records.virtual_hosts.get(host) else { return no_virtual_host(host) };
         if let Some(current) = content.queues.get(name) {
-            return queue_differs(name, durable, auto_delete, exclusive, current)
-                .unwrap_or(Answer::Queue { id: current.id, shard: current.shard, made: false });
+            return queue_differs(name, durable, auto_delete, exclusive, current).unwrap_or(Answer::Queue {
+                id: current.id,
+                shard: current.shard,
+                made: false,
+            });
         }
         let mirrors = mirrors.unwrap_or(self.records.default_mirrors);
         let Some(shard) = self.shard_for(mirrors) else {

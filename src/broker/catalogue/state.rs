@@ -108,11 +108,7 @@ impl Catalogue {
         }
         self.records.virtual_hosts.insert(host.to_owned(), VirtualHostRecords::default());
         for (name, kind) in BUILT_IN_EXCHANGES {
-            self.add_exchange(
-                host,
-                name,
-                ExchangeRecord { kind, durable: true, auto_delete: false, internal: false },
-            );
+            self.add_exchange(host, name, ExchangeRecord { kind, durable: true, auto_delete: false, internal: false });
         }
     }
 

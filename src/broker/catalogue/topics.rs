@@ -107,7 +107,8 @@ impl Catalogue {
 
     /// Who declares a queue in another topic than this one.
     fn owner_of_queue(&self, host: &str, queue: &str, topic: &str) -> Option<String> {
-        let mut others = self.records.topics.iter().filter(|((other_host, name), _)| other_host == host && name != topic);
+        let mut others =
+            self.records.topics.iter().filter(|((other_host, name), _)| other_host == host && name != topic);
         let (_, record) = others.find(|(_, record)| record.spec.queues.iter().any(|known| known.name == queue))?;
         Some(record.spec.owner_name.clone())
     }
@@ -183,14 +184,8 @@ mod tests {
 
     fn formed() -> Catalogue {
         let mut catalogue = Catalogue::default();
-        let node = NodeRecord {
-            ordinal: 0,
-            uuid: "u".into(),
-            zone: None,
-            version: String::new(),
-            run: 1,
-            replaced: false,
-        };
+        let node =
+            NodeRecord { ordinal: 0, uuid: "u".into(), zone: None, version: String::new(), run: 1, replaced: false };
         catalogue.apply(Command::Form {
             cluster_id: "c".into(),
             default_mirrors: 1,

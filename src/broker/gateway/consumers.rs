@@ -5,13 +5,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use bytes::Bytes;
 use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender};
 use ferrymq_queue::{QueueId, decode_message};
 
 use crate::{
     link::{Attachment, Claims},
-    shard::GET,
+    shard::{GET, Handed},
 };
 
 /// Deliveries under way to one consumer at most, where its prefetch is not less.
@@ -50,6 +49,14 @@ struct Held {
     shard: u32,
     /// Consumer and session by message.
     messages: HashMap<u64, (u64, u64)>,
+}
+
+/// What a session leaves behind.
+pub(crate) struct Left {
+    /// Its consumers, with their shards and queues.
+    pub(crate) consumers: Vec<(u64, u32, u64)>,
+    /// What it holds, by shard and queue.
+    pub(crate) held: Vec<(u32, QueueId, Vec<u64>)>,
 }
 
 /// A consumer to be.
@@ -100,8 +107,8 @@ impl Consumers {
         Some((entry.shard, entry.attachment.queue))
     }
 
-    /// Removes a session's consumers, and gives them; and what it holds, by shard and queue.
-    pub(crate) fn remove_session(&self, session: u64) -> (Vec<(u64, u32, u64)>, Vec<(u32, QueueId, Vec<u64>)>) {
+    /// Removes a session's consumers, and gives them; and what it holds.
+    pub(crate) fn remove_session(&self, session: u64) -> Left {
         let mut state = self.state();
         let of_session = state.consumers.iter().filter(|(_, entry)| entry.session == session);
         let consumers: Vec<(u64, u32, u64)> =
@@ -118,18 +125,11 @@ impl Consumers {
                 held.push((of_queue.shard, *queue, messages));
             }
         }
-        (consumers, held)
+        Left { consumers, held }
     }
 
     /// Messages for a consumer. Gives those that nobody takes, because it is gone: they are to be returned.
-    pub(crate) fn deliver(
-        &self,
-        shard: u32,
-        term: u64,
-        consumer: u64,
-        queue: QueueId,
-        messages: Vec<(u64, bool, Bytes)>,
-    ) -> Vec<u64> {
+    pub(crate) fn deliver(&self, shard: u32, term: u64, consumer: u64, queue: QueueId, messages: Handed) -> Vec<u64> {
         let mut state = self.state();
         // From a leader that another one has followed: that one does not know of it, and hands it out itself.
         if state.terms.get(&shard).is_some_and(|known| *known > term) {

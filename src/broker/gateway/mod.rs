@@ -10,6 +10,6 @@ mod consumers;
 mod outbox;
 mod waiter;
 
-pub(crate) use consumers::{Consumers, NewConsumer};
+pub(crate) use consumers::{Consumers, Left, NewConsumer};
 pub(crate) use outbox::{Outbox, Submit};
 pub(crate) use waiter::{Publisher, Several, Waiter, complete};

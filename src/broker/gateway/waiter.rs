@@ -41,10 +41,13 @@ pub(crate) enum Waiter {
     Done(oneshot::Sender<()>),
 }
 
+/// Confirms of one channel that go out together.
+type Gathered = (Arc<Publisher>, u16, Vec<(u64, Confirmation)>);
+
 /// Tells all of them; confirms of one channel go out together.
 pub(crate) fn complete(waiters: Vec<Waiter>, consumers: &Consumers) {
-    let mut confirms: Option<(Arc<Publisher>, u16, Vec<(u64, Confirmation)>)> = None;
-    let flush = |confirms: &mut Option<(Arc<Publisher>, u16, Vec<(u64, Confirmation)>)>| {
+    let mut confirms: Option<Gathered> = None;
+    let flush = |confirms: &mut Option<Gathered>| {
         if let Some((publisher, channel, confirms)) = confirms.take() {
             // The session may be gone.
             let _ = publisher.events.send(Event::Confirms { channel, confirms });

@@ -34,18 +34,28 @@ pub(crate) enum Reply {
     /// This node is in no cluster.
     NotFormed,
     /// You are this node of this cluster; these are its nodes.
-    Joined { cluster_id: String, node: u64, peers: Vec<(u64, u32)> },
+    Joined {
+        cluster_id: String,
+        node: u64,
+        peers: Vec<(u64, u32)>,
+    },
     /// This node does not lead what was asked for.
     NotLeader,
     /// A command was applied, at this index.
-    Answer { index: u64, answer: Vec<u8> },
+    Answer {
+        index: u64,
+        answer: Vec<u8>,
+    },
     /// In the order in which they were asked for.
     Counts(Vec<QueueCounts>),
     /// Whether the consumer is attached; where not, another has the queue for itself.
     Attached(bool),
     Got(Option<GetReply>),
     Purged(u64),
-    Report { shards: Vec<ShardReport>, version: String },
+    Report {
+        shards: Vec<ShardReport>,
+        version: String,
+    },
 }
 
 /// A consumer, as it is attached.

@@ -103,7 +103,10 @@ pub(crate) struct Hello {
     pub(crate) wanted: u64,
 }
 
-pub(super) async fn write_hello(socket: &mut (impl AsyncWrite + Unpin), hello: &Result<Hello, String>) -> io::Result<()> {
+pub(super) async fn write_hello(
+    socket: &mut (impl AsyncWrite + Unpin),
+    hello: &Result<Hello, String>,
+) -> io::Result<()> {
     let mut out = BytesMut::new();
     out.write_u32(MAGIC);
     out.write_u8(VERSION);
@@ -135,7 +138,9 @@ pub(super) async fn read_hello(socket: &mut (impl AsyncRead + Unpin)) -> io::Res
     }
     let mut bytes = vec![0; length];
     socket.read_exact(&mut bytes).await?;
-    parse_hello(bytes.into()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?.map_err(io::Error::other)
+    parse_hello(bytes.into())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?
+        .map_err(io::Error::other)
 }
 
 fn parse_hello(bytes: Bytes) -> Result<Result<Hello, String>, Malformed> {

@@ -217,9 +217,9 @@ impl Inner {
             .catalogue(|catalogue| {
                 let records = &catalogue.records;
                 let queues = records.virtual_hosts.values().map(|content| content.queues.len() as u64).sum();
-                catalogue.is_formed().then(|| {
-                    (records.cluster_id.clone(), records.nodes.clone(), records.shards.clone(), queues)
-                })
+                catalogue
+                    .is_formed()
+                    .then(|| (records.cluster_id.clone(), records.nodes.clone(), records.shards.clone(), queues))
             })
             .map_err(|refusal| refusal.to_string())?;
         let (cluster_id, nodes, shards, queues) =
@@ -322,7 +322,8 @@ impl Inner {
         let kept: BTreeSet<&String> = spec.queues.iter().map(|queue| &queue.name).collect();
         let mut empty = Vec::new();
         for queue in before.queues.iter().filter(|queue| !kept.contains(&queue.name)) {
-            if self.queue_counts(&spec.virtual_host, &queue.name).await?.is_some_and(|(counts, _)| counts.messages == 0) {
+            if self.queue_counts(&spec.virtual_host, &queue.name).await?.is_some_and(|(counts, _)| counts.messages == 0)
+            {
                 empty.push(queue.name.clone());
             }
         }

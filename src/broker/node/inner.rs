@@ -121,7 +121,14 @@ impl Inner {
             Some(membership) => (membership.cluster_id, membership.node),
             None => (String::new(), 0),
         };
-        Hello { token: self.settings.token.clone(), cluster_id, node, uuid: identity.uuid, run: identity.run, wanted: 0 }
+        Hello {
+            token: self.settings.token.clone(),
+            cluster_id,
+            node,
+            uuid: identity.uuid,
+            run: identity.run,
+            wanted: 0,
+        }
     }
 
     pub(super) fn address_of(&self, ordinal: u32) -> String {

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use ferrymq_core::{Event, Settlement};
 use ferrymq_queue::{ConsumerKey, Outcome, QueueId};
 use ferrymq_replication::NodeId;
@@ -16,7 +15,7 @@ use super::Inner;
 use crate::{
     catalogue::Command,
     link::{Notice, Tell},
-    shard::{Answers, OnLeader, Outlet},
+    shard::{Answers, Handed, OnLeader, Outlet},
 };
 
 /// How long a new leader waits for the nodes to tell what their consumers hold.
@@ -211,7 +210,7 @@ impl Inner {
 pub(super) struct Backstage(pub(super) Weak<Inner>);
 
 impl Outlet for Backstage {
-    fn deliver(&self, shard: u32, term: u64, to: ConsumerKey, queue: QueueId, messages: Vec<(u64, bool, Bytes)>) {
+    fn deliver(&self, shard: u32, term: u64, to: ConsumerKey, queue: QueueId, messages: Handed) {
         let Some(node) = self.0.upgrade() else { return };
         if to.node == node.id() {
             node.deliver(shard, term, to.consumer, queue, messages);
@@ -239,7 +238,8 @@ impl Outlet for Backstage {
 impl Answers for Backstage {
     fn answer(&self, shard: u32, to: NodeId, outcomes: Vec<(u64, Outcome)>) {
         let Some(node) = self.0.upgrade() else { return };
-        let outcomes: Vec<_> = outcomes.into_iter().map(|(sequence, outcome)| Notice::outcome(sequence, outcome)).collect();
+        let outcomes: Vec<_> =
+            outcomes.into_iter().map(|(sequence, outcome)| Notice::outcome(sequence, outcome)).collect();
         if to == node.id() {
             node.on_outcomes(shard, outcomes);
         } else if let Some(peer) = node.links.peer(to) {
@@ -272,14 +272,7 @@ impl OnLeader for Backstage {
 
 impl Inner {
     /// Messages for a consumer of this node.
-    pub(super) fn deliver(
-        &self,
-        shard: u32,
-        term: u64,
-        consumer: u64,
-        queue: QueueId,
-        messages: Vec<(u64, bool, Bytes)>,
-    ) {
+    pub(super) fn deliver(&self, shard: u32, term: u64, consumer: u64, queue: QueueId, messages: Handed) {
         let back = self.consumers().deliver(shard, term, consumer, queue, messages);
         if !back.is_empty() {
             self.settle(shard, queue, back, Settlement::Requeue);

@@ -111,8 +111,13 @@ impl Inner {
             users.push((user.name, hashed.map_err(|error| FormError::NotYet(error.to_string()))?));
         }
         let version = &self.settings.version;
-        let nodes = nodes.into_iter().map(|FirstNode { ordinal, uuid, zone }| {
-            NodeRecord { ordinal, uuid, zone, version: version.clone(), run: 0, replaced: false }
+        let nodes = nodes.into_iter().map(|FirstNode { ordinal, uuid, zone }| NodeRecord {
+            ordinal,
+            uuid,
+            zone,
+            version: version.clone(),
+            run: 0,
+            replaced: false,
         });
         let (cluster_id, default_mirrors) = (formation.cluster_id, formation.default_mirrors);
         let command = Command::Form { cluster_id, default_mirrors, nodes: nodes.collect(), users };
@@ -129,12 +134,8 @@ impl Inner {
         if node.ordinal == self.settings.ordinal {
             return self.adopt(cluster_id.to_owned(), id, &node.uuid, peers.to_vec()).await;
         }
-        let call = Call::Adopt {
-            cluster_id: cluster_id.to_owned(),
-            node: id,
-            uuid: node.uuid.clone(),
-            peers: peers.to_vec(),
-        };
+        let call =
+            Call::Adopt { cluster_id: cluster_id.to_owned(), node: id, uuid: node.uuid.clone(), peers: peers.to_vec() };
         let hello = link::Hello { cluster_id: cluster_id.to_owned(), ..self.hello() };
         let asked = link::ask(&self.address_of(node.ordinal), &hello, encode(&call)).await;
         let reply = asked.map_err(|error| error.to_string())?;

@@ -50,7 +50,8 @@ impl Receive for Inner {
     fn tell(&self, from: &Hello, message: Bytes) {
         match Tell::decode(message) {
             Ok(Tell::Submit { shard, request }) => {
-                if let Some(replica) = self.replica(shard).filter(|replica| replica.group.leadership().borrow().leading) {
+                if let Some(replica) = self.replica(shard).filter(|replica| replica.group.leadership().borrow().leading)
+                {
                     replica.intake.push(request);
                 }
             }
@@ -100,7 +101,9 @@ impl Inner {
                 self.adopt(cluster_id, node, &uuid, peers).await?;
                 Reply::Done
             }
-            Call::Join { ordinal, uuid, zone, version } => self.let_join(ordinal, uuid, zone, version).await.map_err(text)?,
+            Call::Join { ordinal, uuid, zone, version } => {
+                self.let_join(ordinal, uuid, zone, version).await.map_err(text)?
+            }
             Call::Propose { command } => match self.propose_here(command.into()).await {
                 Ok((index, answer)) => Reply::Answer { index, answer },
                 Err(_) => Reply::NotLeader,

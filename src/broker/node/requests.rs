@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::Inner;
 use crate::{
     catalogue::{Answer, CatalogueMachine, Command, Owner},
-    gateway::{Submit, Waiter, complete},
+    gateway::{Left, Submit, Waiter, complete},
     link::{Call, Notice, QueueCounts, Reply, Tell, decode, encode},
     refusal::unavailable,
     session::done,
@@ -35,7 +35,9 @@ impl Inner {
                     return CatalogueMachine::decode(&answer).map_err(|error| unavailable(&error.to_string()));
                 }
                 _ if Instant::now() >= until => {
-                    return Err(unavailable("the cluster has no majority of its brokers; wait until enough of them run"));
+                    return Err(unavailable(
+                        "the cluster has no majority of its brokers; wait until enough of them run",
+                    ));
                 }
                 _ => tokio::time::sleep(PAUSE).await,
             }
@@ -192,7 +194,7 @@ impl Inner {
 
     /// A session is gone: its consumers go, what it holds goes back, its queues are deleted.
     pub(crate) fn close_session(self: &std::sync::Arc<Self>, owner: Owner, host: &str) {
-        let (consumers, held) = self.consumers().remove_session(owner.session);
+        let Left { consumers, held } = self.consumers().remove_session(owner.session);
         for (consumer, shard, queue) in consumers {
             self.tell_leader(shard, Notice::Detach { shard, queue, consumer });
         }

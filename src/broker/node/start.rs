@@ -114,10 +114,8 @@ impl Node {
             let identity = file.start()?;
             Ok::<_, StartError>((store, file, identity))
         });
-        let (store, file, identity) = opened.await.map_err(|error| StartError::Directory {
-            directory,
-            source: io::Error::other(error),
-        })??;
+        let (store, file, identity) =
+            opened.await.map_err(|error| StartError::Directory { directory, source: io::Error::other(error) })??;
         let inner = Inner::new(settings, store, file, identity);
         tracing::info!(node = inner.id(), uuid = inner.identity().uuid, run = inner.run(), "starts");
         inner.spawn(listen(links, inner.clone()));
@@ -296,7 +294,8 @@ impl Inner {
         }
         if !self.was_ready.load(Ordering::Relaxed) {
             let shards = self.catalogue(|catalogue| catalogue.records.shards.keys().copied().collect::<Vec<_>>());
-            let without = shards.unwrap_or_default().into_iter().filter(|shard| self.leaders.of(*shard).is_none()).count();
+            let without =
+                shards.unwrap_or_default().into_iter().filter(|shard| self.leaders.of(*shard).is_none()).count();
             if without > 0 {
                 return not_yet(format!("{without} shards have no leader yet"));
             }

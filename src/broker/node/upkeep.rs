@@ -57,8 +57,11 @@ impl Inner {
 
     fn link_to(&self, nodes: BTreeMap<NodeId, u32>) {
         let own = self.id();
-        let wanted: HashMap<NodeId, String> =
-            nodes.into_iter().filter(|(id, _)| *id != own).map(|(id, ordinal)| (id, self.address_of(ordinal))).collect();
+        let wanted: HashMap<NodeId, String> = nodes
+            .into_iter()
+            .filter(|(id, _)| *id != own)
+            .map(|(id, ordinal)| (id, self.address_of(ordinal)))
+            .collect();
         let Some(this) = self.itself.upgrade() else { return };
         let hello = self.hello();
         self.links.set(&wanted, |node, address| Peer::dial(node, address.to_owned(), hello.clone(), &this));
@@ -152,10 +155,9 @@ impl Inner {
             let group = Group::open(shard, own, self.store.clone(), self.backstage(), machine, timing).await?;
             // Only a replica that the shard was made with may begin it, and only before it ever had a leader: one that
             // lost its disk has another number, and so is none of these.
-            if !record.begun && record.first_voters.contains(&own) && group.is_pristine() {
-                if let Err(error) = group.initialize(record.first_voters.clone()).await {
-                    tracing::debug!(shard, %error, "the shard has begun already");
-                }
+            let may_begin = !record.begun && record.first_voters.contains(&own) && group.is_pristine();
+            if may_begin && let Err(error) = group.initialize(record.first_voters).await {
+                tracing::debug!(shard, %error, "the shard has begun already");
             }
             let replica = Replica::new(group, self.backstage(), self.backstage());
             self.replicas.write().unwrap_or_else(PoisonError::into_inner).insert(shard, replica);

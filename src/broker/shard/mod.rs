@@ -12,7 +12,7 @@ mod state;
 
 pub(crate) use intake::{Answers, Intake};
 pub(crate) use replica::{OnLeader, Replica};
-pub(crate) use state::{Outlet, ShardState};
+pub(crate) use state::{Handed, Outlet, ShardState};
 
 /// The consumer that holds what is being purged.
 pub(crate) const PURGE: u64 = u64::MAX;

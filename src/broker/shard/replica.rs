@@ -26,7 +26,11 @@ pub(crate) struct Replica {
 }
 
 impl Replica {
-    pub(crate) fn new(group: Arc<Group<ShardState>>, answers: Arc<dyn Answers>, on_leader: Arc<dyn OnLeader>) -> Arc<Self> {
+    pub(crate) fn new(
+        group: Arc<Group<ShardState>>,
+        answers: Arc<dyn Answers>,
+        on_leader: Arc<dyn OnLeader>,
+    ) -> Arc<Self> {
         let intake = Arc::new(Intake::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(intake.clone().run(group.clone(), answers));

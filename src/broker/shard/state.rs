@@ -15,10 +15,13 @@ use ferrymq_replication::{Applied, Machine, NodeId};
 use super::{GET, PURGE};
 use crate::link::{Attachment, Claims, GetReply, QueueCounts};
 
+/// Messages as they are handed out: number, whether they were handed out before, and the message encoded.
+pub(crate) type Handed = Vec<(u64, bool, Bytes)>;
+
 /// Where a leader's effects go. Called with the shard locked: must not wait, nor come back to the shard.
 pub(crate) trait Outlet: Send + Sync + 'static {
-    /// Messages for a consumer: number, whether they were handed out before, and the message encoded.
-    fn deliver(&self, shard: u32, term: u64, to: ConsumerKey, queue: QueueId, messages: Vec<(u64, bool, Bytes)>);
+    /// Messages for a consumer.
+    fn deliver(&self, shard: u32, term: u64, to: ConsumerKey, queue: QueueId, messages: Handed);
 
     /// A consumer's queue is gone.
     fn gone(&self, to: ConsumerKey);
@@ -224,7 +227,7 @@ impl ShardState {
         let Some(queue) = self.machine.queue(id) else { return };
         let mut out: Vec<HandedOut> = Vec::new();
         handout.hand_out(queue, &mut out);
-        let mut by_consumer: Vec<(ConsumerKey, Vec<(u64, bool, Bytes)>)> = Vec::new();
+        let mut by_consumer: Vec<(ConsumerKey, Handed)> = Vec::new();
         for HandedOut { to, message } in out {
             let Some(stored) = queue.get(message) else { continue };
             let item = (message, stored.returns > 0, stored.message.clone());

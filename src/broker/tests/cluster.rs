@@ -1,13 +1,15 @@
 //! Whole nodes in one process, on real disks and real links, through the port that front ends use.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not as it should be")]
+
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ferrymq_broker::{FirstNode, FirstUser, Formation, Node, Session, Settings, Timing};
 use ferrymq_core::{
     Broker, Confirmation, Credentials, Delivery, Event, EventReceiver, ExchangeName, Login, LoginRefused, Message,
-    Properties, Published, QueueDeclaration, QueueName, Refusal, RoutingKey, Session as _, Settlement, Subscription, Tag,
-    VirtualHostName, events,
+    Properties, Published, QueueDeclaration, QueueName, Refusal, RoutingKey, Session as _, Settlement, Subscription,
+    Tag, VirtualHostName, events,
 };
 use ferrymq_journal::{Options, SystemDisk};
 use tempfile::TempDir;

@@ -1,5 +1,7 @@
 //! Three replicas in one process, on real disks, with a network that can be cut.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not as it should be")]
+
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     future::Future,
@@ -11,9 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use ferrymq_journal::{Options, SystemDisk};
-use ferrymq_replication::{
-    Applied, Group, GroupId, Lane, Machine, NodeId, Store, Timing, Transport, TransportError,
-};
+use ferrymq_replication::{Applied, Group, GroupId, Lane, Machine, NodeId, Store, Timing, Transport, TransportError};
 use tempfile::TempDir;
 
 /// Keeps what it was told, in order.

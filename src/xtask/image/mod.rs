@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// Where to write the archive [default: ferrymq-image.tar in cargo's target folder]
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
-    /// What the image is called [default: ferrymq.local/ferrymq:<version>]
+    /// What the image is called [default: ferrymq.local/ferrymq:VERSION]
     #[arg(long)]
     pub(crate) reference: Option<String>,
     /// Put what tells the binary apart into the tag, so that a cluster that has an older one takes the new one
