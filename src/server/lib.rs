@@ -9,7 +9,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `start.rs` | [`start`] and [`Running`] |
+//! | `start.rs` | [`fn@start`] and [`Running`] |
 //! | `listeners.rs` | clients' connections |
 //! | `admin.rs` | the node as the admin port |
 //! | `memory.rs` | how much memory messages may take |

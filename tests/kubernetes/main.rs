@@ -4,6 +4,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `installation.rs` | from nothing to a cluster that serves |
+//! | `clients.rs` | unmodified clients of RabbitMQ, in Python and Java |
 //! | `leader_loss.rs` | the broker that leads a queue is killed, deleted, cut off |
 //! | `volume_loss.rs` | a broker loses its volume; then the others restart |
 //! | `power_loss.rs` | all brokers are killed at once |
@@ -28,6 +29,7 @@
 #![allow(clippy::panic, reason = "a story that cannot go on ends so, and says why")]
 
 mod bad_resources;
+mod clients;
 mod command;
 mod faults;
 mod install;
