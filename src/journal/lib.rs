@@ -23,7 +23,7 @@
 //! | `recovery.rs` | what opening does: a torn tail is cut, other damage is refused |
 //! | `segment.rs`, `scan.rs` | one segment's file, and how it is gone through |
 //! | `format.rs`, `layout.rs` | the bytes on disk, and the names of the files |
-//! | `verify.rs` | [`verify`]: looks at a journal offline |
+//! | `verify.rs` | [`fn@verify`]: looks at a journal offline |
 //! | `disk.rs`, `system_disk.rs` | [`Disk`]: what is asked of a disk, and the real one |
 //! | `atomic_file.rs` | small files beside the journal that are replaced as a whole |
 //!

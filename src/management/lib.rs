@@ -8,9 +8,9 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `serve.rs` | [`serve`]: connections, their bounds, and the stop |
+//! | `serve.rs` | [`fn@serve`]: connections, their bounds, and the stop |
 //! | `connections.rs` | how many connections there may be, in all and of one address |
-//! | `router.rs` | [`router`]: which call is answered by what |
+//! | `router.rs` | [`fn@router`]: which call is answered by what |
 //! | `handlers.rs` | one function for each call |
 //! | `guard.rs` | what stands before every call: the token and the time limit |
 //! | `token.rs` | [`Token`]: the secret, compared in constant time |

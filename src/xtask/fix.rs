@@ -9,7 +9,18 @@ use crate::project::Project;
 /// Where one of the programs fails.
 pub(crate) fn run(project: &Project) -> anyhow::Result<()> {
     let root = &project.root;
-    let lints = ["clippy", "--fix", "--allow-dirty", "--allow-staged", "--workspace", "--all-targets"];
+    let lints = [
+        "clippy",
+        "--fix",
+        "--allow-dirty",
+        "--allow-staged",
+        "--workspace",
+        "--all-targets",
+        "--test",
+        "clients",
+        "--test",
+        "kubernetes",
+    ];
     command::run(&mut command(root, "cargo", &lints))?;
     generated::write(project)?;
     command::run(&mut command(root, "cargo", &["fmt", "--all"]))

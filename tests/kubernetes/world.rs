@@ -89,13 +89,18 @@ impl World {
         self.api::<MessageQueue>().get("orders").await.expect("the cluster is there")
     }
 
-    /// The broker's pod that leads a queue of a topic.
+    /// The broker's pod that leads a queue of a topic, and has for so long that the status cannot be behind.
     pub(crate) async fn leader(&self, topic: &str, queue: &str) -> String {
-        until(&format!("{queue} to have a leader"), READY, async || {
+        let mut steady = (String::new(), Instant::now());
+        until(&format!("{queue} to have a leader that stays"), READY, async || {
             let topic = self.api::<Topic>().get(topic).await.ok()?.status?;
             let leader = topic.queues.iter().find(|status| status.name == queue)?.leader?;
             let nodes = self.cluster().await.status?.nodes;
-            nodes.into_iter().find(|node| node.id == Some(leader)).map(|node| node.name)
+            let name = nodes.into_iter().find(|node| node.id == Some(leader)).map(|node| node.name)?;
+            if name != steady.0 {
+                steady = (name.clone(), Instant::now());
+            }
+            (steady.1.elapsed() > STEADY).then_some(name)
         })
         .await
     }
@@ -226,6 +231,9 @@ pub(crate) async fn until<T>(what: &str, within: Duration, mut ask: impl AsyncFn
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+/// A Topic's status is at most ten seconds behind, and leaders go back to where they belong within five.
+const STEADY: Duration = Duration::from_secs(16);
 
 /// A cluster as most users will have it, but for the size of its volumes.
 pub(crate) const THREE_BROKERS: &str = "

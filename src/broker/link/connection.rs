@@ -28,7 +28,7 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    /// The way out, and what [`write`] takes from it.
+    /// The way out, and what [`fn@write`] takes from it.
     pub(super) fn new() -> (Self, Waiting) {
         let (frames, queue) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));

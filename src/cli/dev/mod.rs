@@ -12,7 +12,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `arguments.rs` | what is typed |
-//! | `run.rs` | [`run`]: from the start to the clean stop |
+//! | `run.rs` | [`fn@run`]: from the start to the clean stop |
 //! | `desired.rs` | what the file asks for; what of it cannot be done while the cluster runs |
 //! | `watch.rs` | the file, and when it was saved anew |
 //! | `ports.rs` | where each broker listens |

@@ -51,7 +51,20 @@ fn format(project: &Project) -> anyhow::Result<()> {
 }
 
 fn lints(project: &Project) -> anyhow::Result<()> {
-    let arguments = ["clippy", "--quiet", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let arguments = [
+        "clippy",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--all-targets",
+        "--test",
+        "clients",
+        "--test",
+        "kubernetes",
+        "--",
+        "-D",
+        "warnings",
+    ];
     command::run(&mut command(&project.root, "cargo", &arguments))
 }
 
