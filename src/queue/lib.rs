@@ -29,7 +29,7 @@ mod stored;
 pub use command::{Command, CommandWriter, Outcome, Request, decode_outcomes, encode_request};
 pub use handout::{Consumer, ConsumerKey, HandedOut, Handout};
 pub use message::{decode as decode_message, encode as encode_message};
-pub use routing::{Exchange, TopicPattern};
+pub use routing::Exchange;
 pub use shard::{Effect, ShardMachine};
 pub use stored::{Queue, Stored};
 

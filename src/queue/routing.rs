@@ -123,15 +123,14 @@ impl Exchange {
 }
 
 /// A binding key of a topic exchange that holds `*` (one word) or `#` (any number of words).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicPattern {
+#[derive(Debug)]
+struct TopicPattern {
     words: Vec<String>,
 }
 
 impl TopicPattern {
     /// The pattern, where the key is one and not just words.
-    #[must_use]
-    pub fn of(key: &str) -> Option<Self> {
+    fn of(key: &str) -> Option<Self> {
         let mut words: Vec<String> = key.splitn(MAX_WORDS, '.').map(str::to_owned).collect();
         if !words.iter().any(|word| word == "*" || word == "#") {
             return None;

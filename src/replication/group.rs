@@ -240,16 +240,6 @@ impl<M: Machine> Group<M> {
         }
     }
 
-    /// Waits until this replica has applied all that was committed when it was asked.
-    ///
-    /// # Errors
-    ///
-    /// [`ProposeError::NotLeader`] where it does not lead.
-    pub async fn linearize(&self) -> Result<(), ProposeError> {
-        let policy = openraft::ReadPolicy::ReadIndex;
-        self.raft.ensure_linearizable(policy).await.map(|_| ()).map_err(|_| ProposeError::NotLeader)
-    }
-
     /// What this replica knows of its group.
     #[must_use]
     pub fn view(&self) -> GroupView {
@@ -433,17 +423,6 @@ impl<M: Machine> Group<M> {
             tracing::warn!(group = self.id, %error, "a replica did not stop in order");
         }
         self.snapshot.close().await;
-    }
-
-    /// Stops this replica and forgets its data: the group is no longer on this node.
-    ///
-    /// # Errors
-    ///
-    /// The disk refused.
-    pub async fn erase(&self) -> io::Result<()> {
-        self.stop().await;
-        self.log.erase()?;
-        self.store.remove_snapshot(self.id)
     }
 
     fn reconfigure_error(&self, error: impl std::fmt::Display) -> ReconfigureError {

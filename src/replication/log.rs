@@ -30,7 +30,6 @@ pub(crate) const ENTRY: u8 = 1;
 pub(crate) const VOTE: u8 = 2;
 pub(crate) const TRUNCATE: u8 = 3;
 pub(crate) const PURGE: u8 = 4;
-pub(crate) const DROP: u8 = 5;
 
 /// Bytes of entries that a group keeps in memory, for followers that are nearly up to date and for its own machine.
 const CACHE_BYTES: usize = 4 << 20;
@@ -95,13 +94,6 @@ impl LogIndex {
                 let term = Reader::new(record.payload.into_bytes()).u64("purge term").map_err(|e| e.to_string())?;
                 let mut dead = self.cut_to(log_id(term, record.sequence));
                 dead.extend(self.purge_mark.replace(position));
-                Ok(dead)
-            }
-            DROP => {
-                let old = std::mem::take(self);
-                let mut dead: Vec<Position> = old.slots.into_iter().map(|slot| slot.position).collect();
-                dead.extend([old.vote_record, old.purge_mark].into_iter().flatten());
-                dead.push(position);
                 Ok(dead)
             }
             kind => Err(format!("record kind {kind} is unknown; was it written by a newer version?")),
@@ -177,7 +169,8 @@ impl LogIndex {
     }
 }
 
-fn size(payload: &Payload) -> usize {
+/// About how many bytes a payload is, in memory and on the wire.
+pub(crate) fn size(payload: &Payload) -> usize {
     match payload {
         Payload::Normal(command) => command.bytes.len() + 64,
         Payload::Blank | Payload::Membership(_) => 64,
@@ -250,15 +243,6 @@ impl GroupLog {
         if let Some(purged) = purged {
             self.write_purge(purged)?;
         }
-        Ok(())
-    }
-
-    /// Forgets all of it: the group is no longer on this node.
-    pub(crate) fn erase(&self) -> io::Result<()> {
-        let mark = self.write(self.record(DROP, 0, Bytes::new()), |_| ())?;
-        let old = std::mem::take(&mut *self.index());
-        self.release(old.slots.into_iter().map(|slot| slot.position));
-        self.release([old.vote_record, old.purge_mark, Some(mark)].into_iter().flatten());
         Ok(())
     }
 

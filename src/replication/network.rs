@@ -15,7 +15,7 @@ use openraft::{
 };
 
 use crate::{
-    codec,
+    codec, log,
     types::{GroupId, NodeId, Snapshot, Types, Vote},
 };
 
@@ -147,7 +147,7 @@ impl RaftNetworkV2<Types> for Connection {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        let size: usize = request.entries.iter().map(|entry| codec::entry_parts(entry).1.len() + 64).sum();
+        let size: usize = request.entries.iter().map(|entry| log::size(&entry.payload)).sum();
         let mut out = BytesMut::with_capacity(128 + size);
         out.write_u8(APPEND);
         codec::put_append(&mut out, &request);

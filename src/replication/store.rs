@@ -108,13 +108,6 @@ impl Store {
         SnapshotFile::new(self.disk.clone(), self.snapshots.join(format!("{group}.snapshot")))
     }
 
-    pub(crate) fn remove_snapshot(&self, group: GroupId) -> io::Result<()> {
-        match self.disk.remove(&self.snapshots.join(format!("{group}.snapshot"))) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.disk.sync_directory(&self.snapshots),
-        }
-    }
-
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }

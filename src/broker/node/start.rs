@@ -242,11 +242,6 @@ impl Node {
         }
     }
 
-    /// Takes leadership again, after [`Node::hand_over`].
-    pub fn take_over(&self) {
-        self.0.accepts.store(true, Ordering::Relaxed);
-    }
-
     /// Hands over, lets its clients go, and stops. Its data is on disk when this returns.
     pub async fn stop(&self) {
         let inner = &self.0;
