@@ -68,8 +68,8 @@ struct Threads {
 }
 
 impl Journal {
-    /// Opens the journal in a directory, which is made where it is missing, and tells `visit` of every record, in the
-    /// order in which they were appended. Each counts as live until it is released. All of them are on disk by the time
+    /// Opens the journal in a directory, which is made where it is missing, and tells `visit` the head of every record, in
+    /// the order in which they were appended. Each counts as live until it is released. All of them are on disk by the time
     /// this returns, also those whose append was never acknowledged.
     ///
     /// A batch that was torn by a crash is cut off. Blocks; to be called where that is allowed.

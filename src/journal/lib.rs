@@ -16,7 +16,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `journal.rs` | [`Journal`]: open, append, read, release, close |
-//! | `record.rs` | [`Record`], its [`Payload`], and its [`Position`] |
+//! | `record.rs` | [`Record`], its [`Payload`], its [`Position`], and its [`RecordHead`] |
 //! | `state.rs` | what appends, reads and the writer share under one lock: places, what waits, what is live |
 //! | `writer.rs` | the one thread that writes |
 //! | `spares.rs` | the thread that allocates files ahead, and clears away dead segments |
@@ -56,7 +56,7 @@ pub use disk::{Disk, DiskFile, DiskLock};
 pub use error::{AppendError, OpenError, ReadError};
 pub use journal::{Journal, SegmentUse};
 pub use options::Options;
-pub use record::{Payload, Position, Record};
+pub use record::{Payload, Position, Record, RecordHead};
 pub use segment::Visit;
 pub use system_disk::SystemDisk;
 pub use verify::{Report, SegmentReport, TornTail, verify};

@@ -4,6 +4,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::format::record_bytes;
 
+/// Bytes of a payload that opening tells at most; see [`RecordHead`].
+pub(crate) const FRONT_BYTES: usize = 32;
+
 /// One record: bytes of one stream, with what its owner finds it by. The journal gives no meaning to any of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -15,6 +18,22 @@ pub struct Record {
     pub sequence: u64,
     /// The bytes.
     pub payload: Payload,
+}
+
+/// What opening tells of a record: all of it but the most of its payload, which [`Journal::read`](crate::Journal::read)
+/// gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordHead<'a> {
+    /// Whose record this is.
+    pub stream: u64,
+    /// What it is, in the owner's terms.
+    pub kind: u8,
+    /// Where it stands in its stream, in the owner's terms.
+    pub sequence: u64,
+    /// Where it lies, and how long its payload is.
+    pub position: Position,
+    /// The first 32 bytes of its payload, or all of it where it is shorter.
+    pub front: &'a [u8],
 }
 
 /// Bytes in one part or several, which lie one after the other on disk. Parts spare the owner of a message a copy where

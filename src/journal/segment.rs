@@ -10,15 +10,16 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Disk, DiskFile, OpenError, Position, Record,
+    Disk, DiskFile, OpenError, Position, RecordHead,
     format::{Mismatch, RECORD_HEADER_BYTES, RecordHeader, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, record_bytes},
     layout,
+    record::FRONT_BYTES,
     scan::{Found, Scan},
     spares::Spare,
 };
 
 /// What is told of every record when a journal is opened. An error ends that, as [`OpenError::Refused`].
-pub type Visit<'a> = dyn FnMut(Position, Record) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
+pub type Visit<'a> = dyn FnMut(RecordHead<'_>) -> Result<(), Box<dyn Error + Send + Sync>> + 'a;
 
 /// A segment whose header was read or written.
 #[derive(Debug, Clone)]
@@ -136,7 +137,7 @@ impl SegmentFile {
             match scan.at(contents.end).map_err(|source| self.unreadable(source))? {
                 Found::Record(header, payload) => {
                     let position = Position { segment: self.number, offset: contents.end, length: header.length };
-                    visit(position, record(&header, payload)).map_err(|source| OpenError::Refused {
+                    visit(head(&header, position, payload)).map_err(|source| OpenError::Refused {
                         segment: self.number,
                         offset: contents.end,
                         source,
@@ -183,9 +184,10 @@ pub(crate) fn read(file: &dyn DiskFile, position: Position) -> Result<Bytes, Rea
     Ok(payload)
 }
 
-fn record(header: &RecordHeader, payload: &[u8]) -> Record {
+fn head<'a>(header: &RecordHeader, position: Position, payload: &'a [u8]) -> RecordHead<'a> {
     let RecordHeader { stream, sequence, kind, .. } = *header;
-    Record { stream, kind, sequence, payload: Bytes::copy_from_slice(payload).into() }
+    let front = payload.get(..FRONT_BYTES).unwrap_or(payload);
+    RecordHead { stream, kind, sequence, position, front }
 }
 
 /// Why a record was not read.

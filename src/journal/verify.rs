@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::{
-    Disk, OpenError, journal,
+    Disk, OpenError, RecordHead, journal,
     layout::segment_path,
     recovery::Listing,
     segment::{Contents, SegmentFile},
@@ -76,9 +76,9 @@ impl Report {
     /// Where the segment after it cannot be read, nothing says where this one ends.
     fn look_at(&mut self, file: &SegmentFile, end: Option<u64>, is_last: bool) {
         let mut seen = Contents::NOTHING;
-        let visit = &mut |position: crate::Position, _| {
+        let visit = &mut |head: RecordHead<'_>| {
             seen.records += 1;
-            seen.end = position.end();
+            seen.end = head.position.end();
             Ok(())
         };
         let contents = match end {

@@ -115,8 +115,9 @@ pub(crate) fn take_entry(index: u64, bytes: Bytes) -> Result<Entry, Malformed> {
 }
 
 /// The term of an entry of which only the front is at hand.
-pub(crate) fn entry_term(bytes: &Bytes) -> Result<u64, Malformed> {
-    Reader::new(bytes.clone()).u64("entry term")
+pub(crate) fn entry_term(front: &[u8]) -> Result<u64, Malformed> {
+    let short = Malformed::Short { field: "entry term", wanted: 8, left: front.len() };
+    front.first_chunk().map(|term| u64::from_le_bytes(*term)).ok_or(short)
 }
 
 pub(crate) fn put_append(out: &mut BytesMut, request: &AppendEntriesRequest<Types>) {

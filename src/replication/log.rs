@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use ferrymq_journal::{AppendError, Journal, Payload as RecordPayload, Position, Record};
+use ferrymq_journal::{AppendError, Journal, Payload as RecordPayload, Position, Record, RecordHead};
 use ferrymq_wire::{Reader, Write};
 use openraft::{
     OptionalSend,
@@ -61,10 +61,12 @@ pub(crate) struct LogIndex {
 
 impl LogIndex {
     /// Takes a record that recovery found; gives the positions of what is dead by it.
-    pub(crate) fn recover(&mut self, position: Position, record: Record) -> Result<Vec<Position>, String> {
+    pub(crate) fn recover(&mut self, record: &RecordHead<'_>) -> Result<Vec<Position>, String> {
+        let position = record.position;
+        let front = || Reader::new(Bytes::copy_from_slice(record.front));
         match record.kind {
             ENTRY => {
-                let term = codec::entry_term(&record.payload.into_bytes()).map_err(|error| error.to_string())?;
+                let term = codec::entry_term(record.front).map_err(|error| error.to_string())?;
                 let mut dead = self.cut_from(record.sequence);
                 if self.slots.is_empty() {
                     self.first = record.sequence;
@@ -80,8 +82,7 @@ impl LogIndex {
                 Ok(dead)
             }
             VOTE => {
-                let vote = codec::take_vote(&mut Reader::new(record.payload.into_bytes()))
-                    .map_err(|error| error.to_string())?;
+                let vote = codec::take_vote(&mut front()).map_err(|error| error.to_string())?;
                 self.vote = Some(vote);
                 Ok(self.vote_record.replace(position).into_iter().collect())
             }
@@ -91,7 +92,7 @@ impl LogIndex {
                 Ok(dead)
             }
             PURGE => {
-                let term = Reader::new(record.payload.into_bytes()).u64("purge term").map_err(|e| e.to_string())?;
+                let term = front().u64("purge term").map_err(|e| e.to_string())?;
                 let mut dead = self.cut_to(log_id(term, record.sequence));
                 dead.extend(self.purge_mark.replace(position));
                 Ok(dead)

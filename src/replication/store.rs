@@ -76,9 +76,9 @@ impl Store {
         let path = directory.join("journal");
         let mut groups: HashMap<GroupId, LogIndex> = HashMap::new();
         let mut dead = Vec::new();
-        let journal = Journal::open(disk.clone(), &path, options, &mut |position, record| {
-            let group = GroupId::try_from(record.stream).map_err(|_| "a record is of no group")?;
-            dead.extend(groups.entry(group).or_default().recover(position, record)?);
+        let journal = Journal::open(disk.clone(), &path, options, &mut |head| {
+            let group = GroupId::try_from(head.stream).map_err(|_| "a record is of no group")?;
+            dead.extend(groups.entry(group).or_default().recover(&head)?);
             Ok(())
         })
         .map_err(|source| OpenError::Journal { directory: path, source })?;

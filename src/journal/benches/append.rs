@@ -30,7 +30,7 @@ fn main() {
 /// Each thread keeps `window` records on their way, one a call.
 fn measure(bytes: usize, threads: usize, window: usize) {
     let directory = tempfile::tempdir().unwrap();
-    let open = || Journal::open(Arc::new(SystemDisk), directory.path(), Options::default(), &mut |_, _| Ok(()));
+    let open = || Journal::open(Arc::new(SystemDisk), directory.path(), Options::default(), &mut |_| Ok(()));
     let journal = open().unwrap();
     let payload = Bytes::from(vec![7; bytes]);
     let started = Instant::now();

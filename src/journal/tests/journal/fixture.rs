@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferrymq_journal::{AppendError, Journal, OpenError, Options, Position, Record};
+use ferrymq_journal::{AppendError, Journal, OpenError, Options, Position, ReadError, Record, RecordHead};
 use ferrymq_testkit::SimulatedDisk;
 
 pub(crate) const DIRECTORY: &str = "/data/journal";
@@ -38,10 +38,23 @@ pub(crate) fn try_open(disk: &SimulatedDisk) -> Result<Opened, OpenError> {
 
 pub(crate) fn open_with(disk: &SimulatedDisk, options: Options) -> Result<Opened, OpenError> {
     let mut found = Vec::new();
-    let journal = Journal::open(Arc::new(disk.clone()), Path::new(DIRECTORY), options, &mut |position, record| {
-        found.push((position, record));
+    let journal = Journal::open(Arc::new(disk.clone()), Path::new(DIRECTORY), options, &mut |head| {
+        let RecordHead { stream, kind, sequence, position, front } = head;
+        found.push((position, Record { stream, kind, sequence, payload: front.to_vec().into() }));
         Ok(())
     })?;
+    for (position, record) in &mut found {
+        let payload = match journal.read(*position) {
+            Ok(payload) => payload,
+            // The power is gone by then.
+            Err(ReadError::Disk { segment, source, .. }) => {
+                return Err(OpenError::Disk { action: "read", path: path(segment), source });
+            }
+            Err(other) => panic!("{other}"),
+        };
+        assert_eq!(record.payload, payload.slice(..payload.len().min(32)).into());
+        record.payload = payload.into();
+    }
     Ok(Opened { journal, found })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, path::Path, sync::Arc};
 
-use ferrymq_journal::{Journal, OpenError, Options};
+use ferrymq_journal::{Journal, OpenError, Options, RecordHead};
 use ferrymq_testkit::SimulatedDisk;
 
 use crate::fixture::{DIRECTORY, THIRD, append, begin, open, path, put, put_all, record, try_open};
@@ -153,7 +153,7 @@ fn stale_records_of_a_recycled_file_are_not_found() {
 fn an_owner_can_refuse_what_it_finds() {
     let disk = SimulatedDisk::new(1);
     let position = append(&open(&disk).journal, vec![record(1, 10)])[0];
-    let refuse = &mut |_, _| Err(Box::<dyn Error + Send + Sync>::from("no such stream"));
+    let refuse = &mut |_: RecordHead<'_>| Err(Box::<dyn Error + Send + Sync>::from("no such stream"));
     let refused = Journal::open(Arc::new(disk), Path::new(DIRECTORY), Options::default(), refuse).unwrap_err();
     assert!(matches!(&refused, OpenError::Refused { offset, .. } if *offset == position.offset));
     assert_eq!(refused.source().unwrap().to_string(), "no such stream");

@@ -12,8 +12,8 @@ fn a_journal_on_the_real_disk_is_found_again() {
     let directory = directory.path().join("made/by/open");
     let options = Options { segment_bytes: 64 << 10, ..Options::default() };
     let open = |found: &mut Vec<u64>| {
-        Journal::open(Arc::new(SystemDisk), &directory, options, &mut |_, record| {
-            found.push(record.sequence);
+        Journal::open(Arc::new(SystemDisk), &directory, options, &mut |head| {
+            found.push(head.sequence);
             Ok(())
         })
     };
