@@ -170,3 +170,14 @@ pub enum ReadError {
         source: io::Error,
     },
 }
+
+impl ReadError {
+    /// What going through a segment found.
+    pub(crate) fn of_segment(segment: u64, error: OpenError) -> Self {
+        match error {
+            OpenError::Damaged { offset, expected, found, .. } => Self::Damaged { segment, offset, expected, found },
+            OpenError::Disk { source, .. } => Self::Disk { segment, offset: 0, source },
+            other => Self::Disk { segment, offset: 0, source: io::Error::other(other) },
+        }
+    }
+}

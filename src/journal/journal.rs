@@ -13,7 +13,7 @@ use crate::{
     AppendError, Disk, OpenError, Options, Position, ReadError, Record,
     disk::DiskLock,
     format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, payload_crc},
-    layout,
+    index, layout,
     recovery::{self, failed},
     segment::{self, Contents, ReadFault, SegmentFile, Visit, WriteError},
     spares::Spares,
@@ -202,6 +202,37 @@ impl Journal {
         positions.into_iter().for_each(|position| state.release(position));
         drop(state);
         shared.clear_dead();
+    }
+
+    /// Writes the indexes of segments that were sealed and have none, so that opening reads these and not the segments.
+    /// To be called every few seconds, where blocking is allowed: it reads those segments once, and so proves that what
+    /// was written is there. A segment that is dead by then is left out.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`] where a segment is not what was written. An index that cannot be written is none: opening then takes
+    /// longer.
+    pub fn write_indexes(&self) -> Result<(), ReadError> {
+        let shared = &self.handle.shared;
+        loop {
+            let Some((file, end)) = shared.lock().take_unindexed() else { return Ok(()) };
+            let segment = file.number;
+            let built = index::build(&file, end);
+            // Recycled while it was read.
+            if shared.lock().segment(segment).is_none() {
+                continue;
+            }
+            let Some(bytes) = built.map_err(|error| ReadError::of_segment(segment, error))? else { continue };
+            let (disk, directory) = (&*shared.disk, &shared.directory);
+            let mut written = index::write(disk, directory, segment, &bytes);
+            // Removed by who recycled it, before it was there.
+            if shared.lock().segment(segment).is_none() {
+                written = index::remove(disk, directory, segment);
+            }
+            if let Err(error) = written {
+                tracing::warn!(segment, %error, "the index of a segment of the journal was not written");
+            }
+        }
     }
 
     /// How each segment is used, the oldest first. The last one is being appended to.

@@ -22,6 +22,7 @@
 //! | `spares.rs` | the thread that allocates files ahead, and clears away dead segments |
 //! | `recovery.rs` | what opening does: a torn tail is cut, other damage is refused |
 //! | `segment.rs`, `scan.rs` | one segment's file, and how it is gone through |
+//! | `index.rs` | the heads of a sealed segment's records, so that opening need not read it |
 //! | `format.rs`, `layout.rs` | the bytes on disk, and the names of the files |
 //! | `verify.rs` | [`fn@verify`]: looks at a journal offline |
 //! | `disk.rs`, `system_disk.rs` | [`Disk`]: what is asked of a disk, and the real one |
@@ -39,6 +40,7 @@ pub mod atomic_file;
 mod disk;
 mod error;
 mod format;
+mod index;
 mod journal;
 mod layout;
 mod options;

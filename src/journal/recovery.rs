@@ -5,6 +5,7 @@ use std::{io, path::Path};
 use crate::{
     Disk, OpenError,
     format::SEGMENT_HEADER_BYTES,
+    index::{self, Index},
     layout::{self, Entry},
     segment::{Contents, SegmentFile, Visit},
 };
@@ -21,11 +22,12 @@ pub(crate) struct Recovered {
     pub(crate) spares: Vec<u64>,
 }
 
-/// The segments and spares that a directory has, by number.
+/// The segments, spares and indexes that a directory has, by number.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) segments: Vec<u64>,
     pub(crate) spares: Vec<u64>,
+    pub(crate) indexes: Vec<u64>,
 }
 
 impl Listing {
@@ -35,6 +37,7 @@ impl Listing {
         for name in names {
             match layout::entry(&name) {
                 Entry::Segment(number) => listing.segments.push(number),
+                Entry::Index(number) => listing.indexes.push(number),
                 Entry::Spare(number) => listing.spares.push(number),
                 Entry::Other => {}
             }
@@ -54,7 +57,7 @@ impl Listing {
     }
 }
 
-/// Goes through everything, and makes the tail fit to be appended to. Changes nothing where it fails.
+/// Goes through the indexes of all segments but the last, and through the last and those without an index; and makes the tail fit to be appended to. Changes nothing where it fails.
 pub(crate) fn recover(disk: &dyn Disk, directory: &Path, visit: &mut Visit<'_>) -> Result<Recovered, OpenError> {
     let listing = Listing::read(disk, directory)?;
     if let Some(segment) = listing.gaps().next() {
@@ -70,13 +73,23 @@ pub(crate) fn recover(disk: &dyn Disk, directory: &Path, visit: &mut Visit<'_>) 
     let ends: Vec<_> = files.iter().skip(1).map(|next| Some(next.previous_end)).chain([None]).collect();
     for (file, end) in files.into_iter().zip(ends) {
         let contents = match end {
-            Some(end) => file.visit_sealed(end, visit)?,
+            Some(end) => match Index::read(disk, directory, &file, end) {
+                Ok(index) => index.visit(file.number, visit)?,
+                Err(unusable) => {
+                    unusable.log(file.number);
+                    file.visit_sealed(end, visit)?
+                }
+            },
             None => file.visit_last(visit)?,
         };
         segments.push((file, contents));
     }
     if let Some((file, contents)) = segments.last() {
         mend_tail(file, contents).map_err(|source| failed("write", &file.path, source))?;
+    }
+    // A crash may leave the index of a segment that is gone.
+    for orphan in listing.indexes.iter().filter(|index| listing.segments.binary_search(index).is_err()) {
+        index::remove(disk, directory, *orphan).map_err(|source| failed("remove an index from", directory, source))?;
     }
     // What a process that was killed renamed is made to last before anything builds on it.
     disk.sync_directory(directory).map_err(|source| failed("sync", directory, source))?;

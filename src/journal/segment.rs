@@ -42,6 +42,8 @@ pub(crate) struct Contents {
     /// Remains of a torn batch lie before this; no later than `end` where there are none.
     pub(crate) remains_end: u64,
     pub(crate) records: u64,
+    /// It was its index that was gone through.
+    pub(crate) indexed: bool,
 }
 
 impl Contents {
@@ -50,6 +52,7 @@ impl Contents {
         last_batch: SEGMENT_HEADER_BYTES,
         remains_end: SEGMENT_HEADER_BYTES,
         records: 0,
+        indexed: false,
     };
 }
 
@@ -156,7 +159,7 @@ impl SegmentFile {
         OpenError::Damaged { segment: self.number, offset, expected, found, path: self.path.clone() }
     }
 
-    fn unreadable(&self, source: io::Error) -> OpenError {
+    pub(crate) fn unreadable(&self, source: io::Error) -> OpenError {
         OpenError::Disk { action: "read", path: self.path.clone(), source }
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    Disk, DiskFile, layout,
+    Disk, DiskFile, index, layout,
     segment::{SegmentFile, WriteError},
 };
 
@@ -182,6 +182,8 @@ impl Spares {
 
     /// The names are synced one by one: after a power loss no segment may be missing between two others.
     fn clear_away(&self, segment: SegmentFile) -> io::Result<()> {
+        // Before its segment: one that is left alone means nothing, and is removed when the journal is opened.
+        index::remove(&*self.disk, &self.directory, segment.number)?;
         let keep = self.lock().ready.len() < MAX_SPARES && segment.capacity == self.bytes;
         if keep {
             let path = layout::spare_path(&self.directory, self.number());

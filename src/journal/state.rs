@@ -66,6 +66,8 @@ pub(crate) struct Segment {
     end: u64,
     live_bytes: u64,
     live_records: u64,
+    /// It has an index, or none is to be written.
+    indexed: bool,
 }
 
 #[derive(Debug)]
@@ -260,6 +262,17 @@ impl State {
         dead
     }
 
+    /// The oldest segment that was sealed and has no index, and where it ends: gives each once, and none once closed.
+    pub(crate) fn take_unindexed(&mut self) -> Option<(SegmentFile, u64)> {
+        if !matches!(self.status, Status::Open) {
+            return None;
+        }
+        let mut sealed = self.segments.range_mut(..self.durable.segment).map(|(_, segment)| segment);
+        let segment = sealed.find(|segment| !segment.indexed && segment.end > SEGMENT_HEADER_BYTES)?;
+        segment.indexed = true;
+        Some((segment.file.clone(), segment.end))
+    }
+
     /// The payload of a record that is not known to be on disk yet.
     pub(crate) fn pending(&self, position: Position) -> Option<Payload> {
         let at = Tail::from(position);
@@ -294,12 +307,12 @@ impl State {
 
 impl Segment {
     fn empty(file: SegmentFile) -> Self {
-        Self { file, end: SEGMENT_HEADER_BYTES, live_bytes: 0, live_records: 0 }
+        Self { file, end: SEGMENT_HEADER_BYTES, live_bytes: 0, live_records: 0, indexed: false }
     }
 
     /// A segment that was there; all of its records are live until they are released.
     pub(crate) fn recovered(file: SegmentFile, contents: &Contents) -> Self {
-        let Contents { end, records, .. } = *contents;
-        Self { file, end, live_bytes: end.saturating_sub(SEGMENT_HEADER_BYTES), live_records: records }
+        let Contents { end, records, indexed, .. } = *contents;
+        Self { file, end, live_bytes: end.saturating_sub(SEGMENT_HEADER_BYTES), live_records: records, indexed }
     }
 }

@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use ferrymq_journal::{AppendError, Disk, Journal, Options};
@@ -60,11 +63,13 @@ pub struct Store {
     /// Groups found on disk that were not opened yet.
     found: Mutex<HashMap<GroupId, LogIndex>>,
     failure: Failure,
+    /// Indexes of the journal are being written.
+    indexing: Arc<AtomicBool>,
 }
 
 impl Store {
-    /// Opens `<directory>/journal` and `<directory>/snapshots`, which are made where they are missing. Reads the whole
-    /// journal: call it where blocking is allowed.
+    /// Opens `<directory>/journal` and `<directory>/snapshots`, which are made where they are missing. Reads the
+    /// journal's indexes, and its last segment: call it where blocking is allowed.
     ///
     /// # Errors
     ///
@@ -85,13 +90,27 @@ impl Store {
         dead.into_iter().for_each(|position| journal.release(position));
         groups.values_mut().for_each(LogIndex::settle);
         let failure = Failure(watch::channel(None).0);
-        Ok(Self { disk, snapshots, journal, found: Mutex::new(groups), failure })
+        Ok(Self { disk, snapshots, journal, found: Mutex::new(groups), failure, indexing: Arc::default() })
     }
 
     /// What ended the journal, once something has. The process is to stop then, and be started again.
     #[must_use]
     pub fn failure(&self) -> watch::Receiver<Option<String>> {
         self.failure.0.subscribe()
+    }
+
+    /// Writes what makes the next opening quick, in the background. To be called every few seconds.
+    pub fn upkeep(&self) {
+        if self.indexing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (journal, indexing) = (self.journal.clone(), self.indexing.clone());
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = journal.write_indexes() {
+                tracing::error!(error = &error as &dyn std::error::Error, "the journal cannot be read");
+            }
+            indexing.store(false, Ordering::Relaxed);
+        });
     }
 
     /// Waits for what is being written, and closes the journal.

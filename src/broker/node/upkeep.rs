@@ -274,6 +274,7 @@ impl Inner {
     }
 
     async fn keep_logs_short(&self) {
+        self.store.upkeep();
         if let Some(open) = self.catalogue.get()
             && let Err(error) = open.group.upkeep().await
         {

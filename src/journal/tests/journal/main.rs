@@ -4,6 +4,7 @@
 
 mod append;
 mod fixture;
+mod index;
 mod power_loss;
 mod recovery;
 mod space;

@@ -56,6 +56,10 @@ impl History {
                     other => panic!("{other:?}"),
                 }
             }
+            if journal.write_indexes().is_err() {
+                assert!(disk.is_dead());
+                return;
+            }
             while self.live.len() > 12 {
                 if let Some((_, (position, _))) = self.live.pop_first() {
                     journal.release(position);

@@ -1,10 +1,10 @@
 //! The same on the real disk.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use ferrymq_journal::{Journal, OpenError, Options, SystemDisk, atomic_file};
 
-use crate::fixture::{put, segment_numbers};
+use crate::fixture::{append, put, record, segment_numbers};
 
 #[test]
 fn a_journal_on_the_real_disk_is_found_again() {
@@ -38,4 +38,38 @@ fn a_file_is_replaced_as_a_whole() {
         assert_eq!(atomic_file::read(&SystemDisk, &path).unwrap(), bytes);
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+/// 2 GiB of records of 64 KiB, opened by their indexes and without: `cargo test -p ferrymq-journal -- --ignored --nocapture
+/// opening`. `TMPDIR` says on which disk.
+#[test]
+#[ignore = "writes 2 GiB"]
+fn opening_does_not_take_longer_with_more_in_the_journal() {
+    const RECORDS: u64 = 32 << 10;
+    let directory = tempfile::tempdir().unwrap();
+    let open = || {
+        let (started, mut found) = (Instant::now(), 0);
+        let journal = Journal::open(Arc::new(SystemDisk), directory.path(), Options::default(), &mut |_| {
+            found += 1;
+            Ok(())
+        });
+        (journal.unwrap(), found, started.elapsed())
+    };
+    let journal = open().0;
+    for sequence in (0..RECORDS).step_by(64) {
+        append(&journal, (sequence..sequence + 64).map(|sequence| record(sequence, 64 << 10)).collect());
+    }
+    journal.close();
+    drop(journal);
+    let (journal, found, without) = open();
+    assert_eq!(found, RECORDS);
+    let started = Instant::now();
+    journal.write_indexes().unwrap();
+    let indexing = started.elapsed();
+    journal.close();
+    drop(journal);
+    let (_, found, with) = open();
+    assert_eq!(found, RECORDS);
+    println!("opened in {without:?} without indexes, which were written in {indexing:?}; in {with:?} with them");
+    assert!(with < without / 4, "{with:?} and {without:?}");
 }
