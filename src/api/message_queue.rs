@@ -81,8 +81,8 @@ pub struct MessageQueueSpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub image_pull_secrets: Vec<SecretReference>,
 
-    /// CPU and memory of each broker. The limit of memory, where there is one, bounds how much of the messages is kept in
-    /// memory.
+    /// CPU and memory of each broker. The limit of memory, where there is one, bounds what a broker takes before its
+    /// publishers wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
@@ -279,7 +279,7 @@ pub struct PodTemplate {
 #[derive(KubeSchema, Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BrokerConfig {
-    /// The most memory that messages may take in a broker before its publishers wait. Default: a share of what its
+    /// The most memory that a broker may take before its publishers wait. Default: a share of what its
     /// container has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('16Mi')) >= 0").message(sentence::MEMORY))]

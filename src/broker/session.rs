@@ -1,9 +1,8 @@
 //! A client's session: the port that front ends call.
 
 use std::{
-    collections::BTreeSet,
     num::NonZeroU64,
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use ferrymq_core::{
@@ -34,8 +33,6 @@ pub struct Session {
     host: VirtualHostName,
     user: Arc<str>,
     publisher: Arc<Publisher>,
-    /// Shards that it gave messages back to, and no request has waited for that since.
-    gave_back: Mutex<BTreeSet<u32>>,
 }
 
 impl Session {
@@ -43,15 +40,26 @@ impl Session {
         let number = node.next_session();
         let publisher = Arc::new(Publisher { events: events.clone(), room: Semaphore::new(ROOM as usize) });
         node.sessions().insert(number, events);
-        Self { node, number, host, user: identity.user.clone(), publisher, gave_back: Mutex::default() }
+        Self { node, number, host, user: identity.user.clone(), publisher }
     }
 
     fn owner(&self) -> Owner {
         Owner { node: self.node.id(), run: self.node.run(), session: self.number }
     }
 
-    /// A queue that this session may use.
-    fn queue(&self, name: &QueueName) -> Result<(QueueRecord, QueueId), Refusal> {
+    /// A queue that this session may use, also where another node has just declared it.
+    async fn queue(&self, name: &QueueName) -> Result<(QueueRecord, QueueId), Refusal> {
+        match self.known_queue(name) {
+            Err(Refusal::NotFound { .. }) => {
+                self.node.catch_up().await;
+                self.known_queue(name)
+            }
+            found => found,
+        }
+    }
+
+    /// A queue that this session may use, as far as this node knows.
+    fn known_queue(&self, name: &QueueName) -> Result<(QueueRecord, QueueId), Refusal> {
         let record = self.node.catalogue(|catalogue| catalogue.queue(self.host.as_str(), name.as_str()).cloned())?;
         let not_found =
             || Refusal::NotFound { kind: Kind::Queue, name: name.to_string(), virtual_host: self.host.to_string() };
@@ -70,18 +78,17 @@ impl Session {
         }
     }
 
-    /// Waits until what this session gave back is back: a client that asks next is to see it.
-    async fn see_what_came_back(&self, shard: u32, id: u64) -> Result<(), Refusal> {
-        let gave_back = self.gave_back.lock().unwrap_or_else(PoisonError::into_inner).remove(&shard);
+    /// Waits until what this session put into a queue or gave back is there: a client that asks next is to see it.
+    async fn see_own(&self, shard: u32, id: u64) -> Result<(), Refusal> {
         match QueueId::new(id) {
             // Commands of this node take effect in order, and this one changes nothing.
-            Some(queue) if gave_back => self.node.create_in_shard(shard, queue).await,
+            Some(queue) if self.node.has_under_way(shard) => self.node.create_in_shard(shard, queue).await,
             _ => Ok(()),
         }
     }
 
     async fn state(&self, name: &QueueName, shard: u32, id: u64) -> Result<QueueState, Refusal> {
-        self.see_what_came_back(shard, id).await?;
+        self.see_own(shard, id).await?;
         let counts = self.node.count(shard, vec![id]).await?;
         let QueueCounts { ready, consumers, .. } = counts.first().copied().unwrap_or_default();
         Ok(QueueState { name: name.clone(), messages: ready, consumers })
@@ -129,9 +136,6 @@ impl Session {
 
     fn settle_in_shard(&self, queue: QueueId, messages: Vec<u64>, settlement: Settlement) {
         let Some(shard) = self.node.consumers().shard_of(queue) else { return };
-        if settlement == Settlement::Requeue {
-            self.gave_back.lock().unwrap_or_else(PoisonError::into_inner).insert(shard);
-        }
         self.node.settle(shard, queue, messages, settlement);
     }
 }
@@ -160,8 +164,13 @@ impl SessionPort for Session {
         if name.is_default() {
             return Ok(());
         }
-        let there = self.node.catalogue(|catalogue| catalogue.exchange(self.host.as_str(), name.as_str()).is_some())?;
-        if there {
+        let is_there =
+            || self.node.catalogue(|catalogue| catalogue.exchange(self.host.as_str(), name.as_str()).is_some());
+        if is_there()? {
+            return Ok(());
+        }
+        self.node.catch_up().await;
+        if is_there()? {
             return Ok(());
         }
         let (name, virtual_host) = (name.to_string(), self.host.to_string());
@@ -181,7 +190,7 @@ impl SessionPort for Session {
             return self.make_queue(&name, &queue).await;
         }
         let name = queue.name.clone();
-        let current = match self.queue(&name) {
+        let current = match self.known_queue(&name) {
             Ok((record, _)) => Some(record),
             Err(Refusal::NotFound { .. }) => None,
             Err(refusal) => return Err(refusal),
@@ -202,12 +211,12 @@ impl SessionPort for Session {
     }
 
     async fn check_queue(&self, name: &QueueName) -> Result<QueueState, Refusal> {
-        let (record, _) = self.queue(name)?;
+        let (record, _) = self.queue(name).await?;
         self.state(name, record.shard, record.id).await
     }
 
     async fn delete_queue(&self, name: &QueueName, if_unused: bool, if_empty: bool) -> Result<u64, Refusal> {
-        let record = match self.queue(name) {
+        let record = match self.queue(name).await {
             Ok((record, _)) => record,
             Err(Refusal::NotFound { .. }) => return Ok(0),
             Err(refusal) => return Err(refusal),
@@ -228,8 +237,8 @@ impl SessionPort for Session {
     }
 
     async fn purge_queue(&self, name: &QueueName) -> Result<u64, Refusal> {
-        let (record, _) = self.queue(name)?;
-        self.see_what_came_back(record.shard, record.id).await?;
+        let (record, _) = self.queue(name).await?;
+        self.see_own(record.shard, record.id).await?;
         match self.node.ask_leader(record.shard, &Call::Purge { shard: record.shard, queue: record.id }).await? {
             Reply::Purged(messages) => Ok(messages),
             _ => Err(unavailable("the queue's leader gave an answer that makes no sense")),
@@ -237,7 +246,7 @@ impl SessionPort for Session {
     }
 
     async fn bind(&self, binding: BindingDeclaration) -> Result<(), Refusal> {
-        self.queue(&binding.queue)?;
+        self.queue(&binding.queue).await?;
         if binding.source.is_default() {
             return self.may_change_exchange(&binding.source);
         }
@@ -291,7 +300,7 @@ impl SessionPort for Session {
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<ConsumerId, Refusal> {
-        let (record, queue) = self.queue(&subscription.queue)?;
+        let (record, queue) = self.queue(&subscription.queue).await?;
         let attachment = self.node.consumers().add(NewConsumer {
             session: self.number,
             channel: subscription.channel,
@@ -327,8 +336,8 @@ impl SessionPort for Session {
     }
 
     async fn get(&self, name: &QueueName) -> Result<Option<Gotten>, Refusal> {
-        let (record, queue) = self.queue(name)?;
-        self.see_what_came_back(record.shard, record.id).await?;
+        let (record, queue) = self.queue(name).await?;
+        self.see_own(record.shard, record.id).await?;
         let call = Call::Get { shard: record.shard, queue: record.id };
         let Reply::Got(got) = self.node.ask_leader(record.shard, &call).await? else {
             return Err(unavailable("the queue's leader gave an answer that makes no sense"));

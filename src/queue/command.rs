@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use ferrymq_core::Message;
 use ferrymq_wire::{Malformed, Reader, Write};
 
-use crate::{QueueId, message};
+use crate::{Numbers, QueueId, message};
 
 const ENQUEUE: u8 = 1;
 const ACCEPT: u8 = 2;
@@ -15,6 +15,7 @@ const REQUEUE: u8 = 3;
 const DISCARD: u8 = 4;
 const CREATE: u8 = 5;
 const DELETE: u8 = 6;
+const PURGE: u8 = 7;
 
 /// Commands of one node for one shard. A node numbers its requests to a shard, so that one that is sent again after a
 /// change of leader takes effect once, and none takes effect before an earlier one.
@@ -107,21 +108,21 @@ pub enum Command {
         /// The queue.
         queue: QueueId,
         /// Their numbers.
-        messages: Vec<u64>,
+        messages: Numbers,
     },
     /// These messages go back to their places.
     Requeue {
         /// The queue.
         queue: QueueId,
         /// Their numbers.
-        messages: Vec<u64>,
+        messages: Numbers,
     },
     /// These messages are not wanted.
     Discard {
         /// The queue.
         queue: QueueId,
         /// Their numbers.
-        messages: Vec<u64>,
+        messages: Numbers,
     },
     /// The queue is to be there.
     Create {
@@ -133,6 +134,15 @@ pub enum Command {
         /// The queue.
         queue: QueueId,
     },
+    /// Messages up to a number go, but for some.
+    Purge {
+        /// The queue.
+        queue: QueueId,
+        /// The last that goes.
+        upto: u64,
+        /// Those that stay.
+        except: Numbers,
+    },
 }
 
 impl Command {
@@ -141,23 +151,31 @@ impl Command {
         let queue = QueueId::new(from.u64("queue")?).ok_or(Malformed::Unknown { field: "queue", value: 0 })?;
         Ok(match kind {
             ENQUEUE => Self::Enqueue { queue, message: from.bytes("message")? },
-            ACCEPT => Self::Accept { queue, messages: decode_numbers(from)? },
-            REQUEUE => Self::Requeue { queue, messages: decode_numbers(from)? },
-            DISCARD => Self::Discard { queue, messages: decode_numbers(from)? },
+            ACCEPT => Self::Accept { queue, messages: Numbers::decode(from)? },
+            REQUEUE => Self::Requeue { queue, messages: Numbers::decode(from)? },
+            DISCARD => Self::Discard { queue, messages: Numbers::decode(from)? },
             CREATE => Self::Create { queue },
             DELETE => Self::Delete { queue },
+            PURGE => Self::Purge { queue, upto: from.u64("upto")?, except: Numbers::decode(from)? },
             value => return Err(Malformed::Unknown { field: "command", value: value.into() }),
         })
     }
 }
 
-fn decode_numbers(from: &mut Reader) -> Result<Vec<u64>, Malformed> {
-    let count = from.u32("count")? as usize;
-    let mut numbers = Vec::with_capacity(count.min(from.left() / 8));
-    for _ in 0..count {
-        numbers.push(from.u64("number")?);
-    }
-    Ok(numbers)
+/// Puts the head of a request of which only messages are left, without the length of its commands; gives where that is to
+/// be put.
+pub(crate) fn encode_emptied(out: &mut BytesMut) -> usize {
+    (0..3).for_each(|_| out.write_u64(0));
+    let length_at = out.len();
+    out.put_u32_le(0);
+    length_at
+}
+
+/// Puts a message, encoded already, for a queue.
+pub(crate) fn encode_enqueue(queue: QueueId, message: &[u8], out: &mut BytesMut) {
+    out.write_u8(ENQUEUE);
+    out.write_u64(queue.get());
+    out.write_bytes(message);
 }
 
 /// Puts commands one after the other into a request's bytes.
@@ -203,6 +221,13 @@ impl CommandWriter {
         self.head(DELETE, queue);
     }
 
+    /// Messages up to this number go, but for these.
+    pub fn purge(&mut self, queue: QueueId, upto: u64, except: &[u64]) {
+        self.head(PURGE, queue);
+        self.out.write_u64(upto);
+        Numbers::of(except).encode(&mut self.out);
+    }
+
     /// Bytes so far.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -226,10 +251,8 @@ impl CommandWriter {
     }
 
     fn numbers(&mut self, kind: u8, queue: QueueId, numbers: &[u64]) {
-        self.out.reserve(13 + numbers.len() * 8);
         self.head(kind, queue);
-        self.out.write_u32(u32::try_from(numbers.len()).unwrap_or(u32::MAX));
-        numbers.iter().for_each(|number| self.out.write_u64(*number));
+        Numbers::of(numbers).encode(&mut self.out);
     }
 }
 
@@ -244,11 +267,14 @@ mod tests {
         writer.create(queue);
         writer.accept(queue, &[1, 2, 3]);
         writer.requeue(queue, &[]);
+        writer.purge(queue, 9, &[4, 6]);
         writer.delete(queue);
         let mut from = Reader::new(writer.take());
         assert_eq!(Command::decode(&mut from), Ok(Command::Create { queue }));
-        assert_eq!(Command::decode(&mut from), Ok(Command::Accept { queue, messages: vec![1, 2, 3] }));
-        assert_eq!(Command::decode(&mut from), Ok(Command::Requeue { queue, messages: vec![] }));
+        assert_eq!(Command::decode(&mut from), Ok(Command::Accept { queue, messages: Numbers::of(&[1, 2, 3]) }));
+        assert_eq!(Command::decode(&mut from), Ok(Command::Requeue { queue, messages: Numbers::default() }));
+        let purge = Command::Purge { queue, upto: 9, except: Numbers::of(&[4, 6]) };
+        assert_eq!(Command::decode(&mut from), Ok(purge));
         assert_eq!(Command::decode(&mut from), Ok(Command::Delete { queue }));
         assert!(from.is_empty());
     }

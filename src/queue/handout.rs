@@ -95,7 +95,7 @@ impl Handout {
         for message in messages {
             match self.held.get(message) {
                 Some(holder) if *holder == key => {}
-                None if queue.get(*message).is_some() => self.hold(*message, key),
+                None if queue.contains(*message) => self.hold(*message, key),
                 _ => lost.push(*message),
             }
         }
@@ -132,15 +132,24 @@ impl Handout {
         Some(message)
     }
 
-    /// Takes every ready message, as one that is to be purged.
-    pub fn take_all(&mut self, queue: &Queue, key: ConsumerKey) -> Vec<u64> {
-        std::iter::from_fn(|| self.take(queue, key)).collect()
+    /// Messages that somebody holds, in order.
+    #[must_use]
+    pub fn held(&self) -> Vec<u64> {
+        let mut held: Vec<u64> = self.held.keys().copied().collect();
+        held.sort_unstable();
+        held
     }
 
     /// A message has left the queue.
     pub fn removed(&mut self, message: u64) {
         self.let_go(message);
         self.returned.remove(&message);
+    }
+
+    /// All messages up to this one that nobody holds have left the queue.
+    pub fn purged(&mut self, queue: &Queue) {
+        self.returned.retain(|message| queue.contains(*message));
+        self.held.retain(|message, _| queue.contains(*message));
     }
 
     /// A message is ready again.
@@ -178,8 +187,8 @@ impl Handout {
 
     /// Messages that nobody holds.
     #[must_use]
-    pub fn ready(&self, queue: &Queue) -> usize {
-        queue.len().saturating_sub(self.held.len())
+    pub fn ready(&self, queue: &Queue) -> u64 {
+        queue.len().saturating_sub(self.held.len() as u64)
     }
 
     fn find(&mut self, key: ConsumerKey) -> Option<&mut Attached> {
@@ -210,26 +219,28 @@ impl Handout {
         if let Some(message) = self.returned.pop_first() {
             return Some(message);
         }
-        let held = &self.held;
-        let (message, _) = queue.from(self.cursor).find(|(message, _)| !held.contains_key(message))?;
-        self.cursor = message + 1;
-        Some(message)
+        loop {
+            let message = queue.next(self.cursor)?;
+            self.cursor = message + 1;
+            if !self.held.contains_key(&message) {
+                return Some(message);
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
+    use crate::Place;
 
     const A: ConsumerKey = ConsumerKey { node: 1, consumer: 1 };
     const B: ConsumerKey = ConsumerKey { node: 2, consumer: 1 };
 
-    fn queue(messages: usize) -> Queue {
+    fn queue(messages: u64) -> Queue {
         let mut queue = Queue::default();
-        (0..messages).for_each(|_| {
-            queue.push(Bytes::from_static(b"m"));
+        (0..messages).for_each(|entry| {
+            queue.push(Place { entry, ordinal: 0 }, 0, 1);
         });
         queue
     }

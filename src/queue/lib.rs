@@ -10,7 +10,9 @@
 //! |---|---|
 //! | `command.rs` | what is replicated, as bytes: requests of nodes, each with commands |
 //! | `shard.rs` | [`ShardMachine`]: the queues of one shard |
-//! | `stored.rs` | [`Queue`] and its messages |
+//! | `stored.rs`, `runs.rs` | [`Queue`]: which messages it has, and where in the log they lie |
+//! | `entries.rs`, `opened.rs` | which entries of the log are needed; [`OpenedEntry`]: the messages in one |
+//! | `numbers.rs` | [`Numbers`] of messages, as ranges |
 //! | `progress.rs` | each node's requests are taken once, and in order |
 //! | `handout.rs` | [`Handout`]: a queue's consumers, and who holds what |
 //! | `message.rs` | messages as bytes |
@@ -19,19 +21,26 @@
 //! Invariant: the same commands in the same order give the same state on every replica and in every version.
 
 mod command;
+mod entries;
 mod handout;
 mod message;
+mod numbers;
+mod opened;
 mod progress;
 mod routing;
+mod runs;
 mod shard;
 mod stored;
 
 pub use command::{Command, CommandWriter, Outcome, Request, decode_outcomes, encode_request};
 pub use handout::{Consumer, ConsumerKey, HandedOut, Handout};
 pub use message::{decode as decode_message, encode as encode_message};
+pub use numbers::Numbers;
+pub use opened::OpenedEntry;
 pub use routing::Exchange;
-pub use shard::{Effect, ShardMachine};
-pub use stored::{Queue, Stored};
+pub use runs::Place;
+pub use shard::{Effect, Effects, Moment, ShardMachine};
+pub use stored::Queue;
 
 /// A queue's number in the catalogue; never used again for another.
 pub type QueueId = std::num::NonZeroU64;

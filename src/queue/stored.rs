@@ -1,100 +1,126 @@
-//! What a queue stores, the same on every replica.
+//! What a queue stores, the same on every replica: which messages there are and where in the log they lie, never the
+//! messages themselves.
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use ferrymq_wire::{Malformed, Reader, Write};
 
-/// A message in its queue.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// The message, encoded (see [`decode_message`](crate::decode_message)).
-    pub message: Bytes,
-    /// How often it was handed out and came back.
-    pub returns: u32,
-}
+use crate::runs::{Place, Runs};
 
 /// A queue: its messages by number. Numbers count up from 1 and are never used again; the order of the numbers is the
 /// queue's order.
 #[derive(Debug, Default)]
 pub struct Queue {
-    last: u64,
-    messages: BTreeMap<u64, Stored>,
-    bytes: u64,
+    runs: Runs,
+    /// How often a message was handed out and came back, where it did.
+    returns: BTreeMap<u64, u32>,
 }
 
 impl Queue {
     /// Messages, handed out ones too.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.messages.len()
+    pub fn len(&self) -> u64 {
+        self.runs.len()
     }
 
     /// There are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.runs.len() == 0
     }
 
-    /// Bytes of all messages.
+    /// Bytes of all messages; where some of an entry have gone, the rest by their average.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.runs.bytes()
     }
 
-    /// A message by its number.
+    /// Number of the last message that there ever was; 0 where there was none.
     #[must_use]
-    pub fn get(&self, number: u64) -> Option<&Stored> {
-        self.messages.get(&number)
+    pub fn last(&self) -> u64 {
+        self.runs.last()
     }
 
-    /// Messages with this number or a higher one, in order.
-    pub fn from(&self, number: u64) -> impl Iterator<Item = (u64, &Stored)> {
-        self.messages.range(number..).map(|(number, stored)| (*number, stored))
+    /// Whether a message is there.
+    #[must_use]
+    pub fn contains(&self, number: u64) -> bool {
+        self.runs.place(number).is_some()
     }
 
-    pub(crate) fn push(&mut self, message: Bytes) -> u64 {
-        self.last += 1;
-        self.bytes += message.len() as u64;
-        self.messages.insert(self.last, Stored { message, returns: 0 });
-        self.last
+    /// Where a message lies, if it is there.
+    #[must_use]
+    pub fn place(&self, number: u64) -> Option<Place> {
+        self.runs.place(number)
     }
 
-    pub(crate) fn remove(&mut self, number: u64) -> Option<Stored> {
-        let stored = self.messages.remove(&number)?;
-        self.bytes -= stored.message.len() as u64;
-        Some(stored)
+    /// How often a message was handed out and came back.
+    #[must_use]
+    pub fn returns(&self, number: u64) -> u32 {
+        self.returns.get(&number).copied().unwrap_or(0)
+    }
+
+    /// The first message with this number or a higher one.
+    #[must_use]
+    pub fn next(&self, number: u64) -> Option<u64> {
+        self.runs.next(number)
+    }
+
+    /// The entries in which this message and those after it lie, in order, with their bytes that are live.
+    pub fn entries_from(&self, number: u64) -> impl Iterator<Item = (u64, u64)> {
+        self.runs.entries_from(number)
+    }
+
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.runs.entries()
+    }
+
+    /// Whether a message of the queue lies there.
+    pub(crate) fn has(&self, place: Place) -> bool {
+        self.runs.has(place)
+    }
+
+    pub(crate) fn ordinals_used(&self, entry: u64) -> u32 {
+        self.runs.ordinals_used(entry)
+    }
+
+    pub(crate) fn push(&mut self, place: Place, time: u64, bytes: u64) -> u64 {
+        self.runs.push(place, time, bytes)
+    }
+
+    /// Removes a message, and gives the entry in which it lay.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<u64> {
+        let entry = self.runs.remove(number)?;
+        if !self.returns.is_empty() {
+            self.returns.remove(&number);
+        }
+        Some(entry)
     }
 
     pub(crate) fn count_return(&mut self, number: u64) -> bool {
-        match self.messages.get_mut(&number) {
-            Some(stored) => {
-                stored.returns = stored.returns.saturating_add(1);
-                true
-            }
-            None => false,
+        if !self.contains(number) {
+            return false;
         }
+        let returns = self.returns.entry(number).or_default();
+        *returns = returns.saturating_add(1);
+        true
     }
 
     pub(crate) fn save(&self, out: &mut BytesMut) {
-        out.write_u64(self.last);
-        out.write_u64(self.messages.len() as u64);
-        for (number, stored) in &self.messages {
+        self.runs.save(out);
+        out.write_u64(self.returns.len() as u64);
+        for (number, returns) in &self.returns {
             out.write_u64(*number);
-            out.write_u32(stored.returns);
-            out.write_bytes(&stored.message);
+            out.write_u32(*returns);
         }
     }
 
     pub(crate) fn restore(from: &mut Reader) -> Result<Self, Malformed> {
-        let mut queue = Self { last: from.u64("last")?, ..Self::default() };
-        for _ in 0..from.u64("messages")? {
-            let number = from.u64("number")?;
-            let returns = from.u32("returns")?;
-            let message = from.bytes("message")?;
-            queue.bytes += message.len() as u64;
-            queue.messages.insert(number, Stored { message, returns });
+        let runs = Runs::restore(from)?;
+        let mut returns = BTreeMap::new();
+        for _ in 0..from.u64("returns")? {
+            returns.insert(from.u64("number")?, from.u32("returns")?);
         }
-        Ok(queue)
+        Ok(Self { runs, returns })
     }
 }

@@ -114,6 +114,19 @@ pub(crate) fn take_entry(index: u64, bytes: Bytes) -> Result<Entry, Malformed> {
     Ok(Entry { log_id: log_id(term, index), payload })
 }
 
+/// An entry's record with another command in it.
+pub(crate) fn with_command(index: u64, record: Bytes, change: impl FnOnce(Bytes) -> Bytes) -> Result<Bytes, Malformed> {
+    let mut entry = take_entry(index, record)?;
+    if let Payload::Normal(command) = &mut entry.payload {
+        command.bytes = change(std::mem::take(&mut command.bytes));
+    }
+    let (head, body) = entry_parts(&entry);
+    let mut out = BytesMut::with_capacity(head.len() + body.len());
+    out.extend_from_slice(&head);
+    out.extend_from_slice(&body);
+    Ok(out.freeze())
+}
+
 /// The term of an entry of which only the front is at hand.
 pub(crate) fn entry_term(front: &[u8]) -> Result<u64, Malformed> {
     let short = Malformed::Short { field: "entry term", wanted: 8, left: front.len() };

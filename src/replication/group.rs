@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use ferrymq_wire::Reader;
+use ferrymq_wire::{Reader, Write as _};
 use openraft::{
     ChangeMembers, Config, EmptyNode, Raft, RaftMetrics, ServerState, SnapshotPolicy,
     impls::ProgressResponder,
@@ -21,8 +21,10 @@ use openraft::{
 use tokio::sync::watch;
 
 use crate::{
+    blocking::blocking,
     codec,
-    log::GroupLog,
+    incoming::Incoming,
+    log::{GroupLog, KeptEntry},
     machine::{Host, Machine, lock},
     network::{self, Network, Transport},
     snapshot::SnapshotFile,
@@ -38,8 +40,10 @@ const SEGMENTS_HELD: u64 = 4;
 const ENTRIES_KEPT: u64 = 128;
 /// How far behind a replica may be, in entries, and still count as in sync.
 const IN_SYNC_WITHIN: u64 = 64;
-/// The most bytes of a snapshot that are taken from another node.
-const MAX_SNAPSHOT_BYTES: usize = 16 << 30;
+/// A log may have this many entries more than its last snapshot before the next is made: each takes memory.
+const SNAPSHOT_AFTER_ENTRIES: usize = 16_384;
+/// Bytes of entries written again in one go, so that their segment can be dropped.
+const REWRITTEN_BYTES: usize = 4 << 20;
 
 /// How quickly a group notices that its leader is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,8 +139,8 @@ pub struct Group<M: Machine> {
     snapshot: SnapshotFile,
     store: Arc<Store>,
     leadership: watch::Receiver<Leadership>,
-    /// A snapshot that comes in by pieces, and from which vote.
-    incoming: Mutex<BytesMut>,
+    /// A snapshot that comes in by pieces.
+    incoming: Mutex<Incoming>,
     /// Bytes that the log had taken when the last snapshot was made.
     snapshot_at: Mutex<u64>,
 }
@@ -171,8 +175,8 @@ impl<M: Machine> Group<M> {
         let config = Arc::new(config.validate().map_err(io::Error::other)?);
         let log = store.log(id);
         let snapshot = store.snapshot(id);
-        let host = Host::new(machine.clone(), snapshot.clone())?;
-        let network = Network { group: id, transport };
+        let host = Host::new(machine.clone(), log.clone(), snapshot.clone())?;
+        let network = Network { group: id, transport, log: log.clone() };
         let raft = Raft::new(node, config, network, log.clone(), host).await.map_err(io::Error::other)?;
         let (tell, leadership) = watch::channel(Leadership::default());
         let mut metrics = raft.metrics();
@@ -359,46 +363,72 @@ impl<M: Machine> Group<M> {
         let text = |error: ferrymq_wire::Malformed| error.to_string();
         let vote = codec::take_vote(&mut from).map_err(text)?;
         let meta = codec::take_snapshot_meta(&mut from).map_err(text)?;
-        let offset = from.u64("offset").map_err(text)?;
-        let last = from.u8("last").map_err(text)? == 1;
-        let chunk = from.rest();
-        let whole = {
-            let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
-            if offset == 0 {
-                incoming.clear();
+        let mut answer = vote;
+        match from.u8("piece").map_err(text)? {
+            network::SNAPSHOT_BEGINS => self.incoming().begin(),
+            network::SNAPSHOT_ENTRIES => {
+                let mut entries: Vec<KeptEntry> = Vec::new();
+                while !from.is_empty() {
+                    entries.push((from.u64("index").map_err(text)?, from.bytes("entry").map_err(text)?));
+                }
+                let last = entries.last().map_or(0, |(index, _)| *index);
+                self.log.keep(entries).await.map_err(|error| error.to_string())?;
+                self.incoming().has_entries_to(last);
             }
-            if incoming.len() as u64 != offset || incoming.len() + chunk.len() > MAX_SNAPSHOT_BYTES {
-                return Err(format!("a piece of a snapshot at {offset} does not fit behind {}", incoming.len()));
+            network::SNAPSHOT_STATE => {
+                let offset = from.u64("offset").map_err(text)?;
+                let last = from.u8("last").map_err(text)? == 1;
+                let whole = self.incoming().add(offset, &from.rest(), last)?;
+                if let Some(snapshot) = whole {
+                    let snapshot = Snapshot { meta, snapshot };
+                    let installed = self.raft.install_full_snapshot(vote, snapshot).await;
+                    answer = installed.map_err(|error| error.to_string())?.vote;
+                }
             }
-            incoming.extend_from_slice(&chunk);
-            last.then(|| std::mem::take(&mut *incoming).freeze())
-        };
-        let answer = match whole {
-            Some(snapshot) => {
-                let snapshot = Snapshot { meta, snapshot };
-                self.raft.install_full_snapshot(vote, snapshot).await.map_err(|error| error.to_string())?.vote
-            }
-            None => vote,
-        };
-        let mut out = BytesMut::with_capacity(17);
+            kind => return Err(format!("piece {kind} of a snapshot is unknown; is another node of a newer version?")),
+        }
+        // What was purged here was applied here: what is needed of it is kept here.
+        let purged = self.log.index().purged().map_or(0, |id| id.index);
+        let mut out = BytesMut::with_capacity(25);
         codec::put_vote(&mut out, &answer);
+        out.write_u64(self.incoming().entries_to().max(purged));
         Ok(out.freeze())
     }
 
-    /// Keeps the log short: makes a snapshot where it has grown, or holds a segment of the journal that is old. To be
-    /// called every few seconds.
+    fn incoming(&self) -> MutexGuard<'_, Incoming> {
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The command of an entry that the machine has applied and needs. Blocks for a read of the disk where it is not in
+    /// memory.
     ///
     /// # Errors
     ///
-    /// The journal failed.
-    pub async fn upkeep(&self) -> io::Result<()> {
+    /// [`io::ErrorKind::NotFound`] where the machine has given it free since; else the disk failed, or what is on it is
+    /// damaged.
+    pub fn command(&self, index: u64) -> io::Result<Bytes> {
+        self.log.command(index)
+    }
+
+    /// Keeps the log short and the journal small: makes a snapshot where the log has grown, or holds a segment that is
+    /// old; writes again what is needed of segments before `clean_before`. To be called a few times a second.
+    ///
+    /// # Errors
+    ///
+    /// The journal failed, or an entry that is needed cannot be read.
+    pub async fn upkeep(&self, clean_before: u64) -> io::Result<()> {
         let current = self.store.journal().current_segment();
         self.log.refresh(current)?;
-        let grown = self.log.appended_bytes();
+        let (grown, holds, entries) = {
+            let index = self.log.index();
+            let held_before = clean_before.max(current.saturating_sub(SEGMENTS_HELD));
+            let holds = index.oldest_segment().is_some_and(|oldest| oldest < held_before);
+            (index.appended_bytes(), holds, index.len())
+        };
         let due = {
             let mut at = self.snapshot_at.lock().unwrap_or_else(PoisonError::into_inner);
-            let holds = self.log.oldest_segment().is_some_and(|oldest| oldest + SEGMENTS_HELD < current);
-            let due = grown.saturating_sub(*at) >= SNAPSHOT_AFTER_BYTES.max(self.snapshot.size()) || holds;
+            let much = grown.saturating_sub(*at) >= SNAPSHOT_AFTER_BYTES.max(self.snapshot.size());
+            let due = much || holds || entries >= SNAPSHOT_AFTER_ENTRIES;
             if due {
                 *at = grown;
             }
@@ -408,13 +438,37 @@ impl<M: Machine> Group<M> {
             self.raft.trigger().snapshot().await.map_err(io::Error::other)?;
             let snapshot = self.raft.metrics().borrow_watched().snapshot;
             if let Some(applied) = snapshot {
-                let holds = self.log.oldest_segment().is_some_and(|oldest| oldest + SEGMENTS_HELD < current);
                 let keep = if holds { 0 } else { ENTRIES_KEPT };
                 let upto = applied.index.saturating_sub(keep);
                 self.raft.trigger().purge_log(upto).await.map_err(io::Error::other)?;
             }
         }
+        self.rewrite(clean_before).await
+    }
+
+    /// Writes again what is kept in segments before this one.
+    async fn rewrite(&self, clean_before: u64) -> io::Result<()> {
+        while self.rewrite_some(clean_before).await? {}
         Ok(())
+    }
+
+    /// Gives whether there may be more.
+    async fn rewrite_some(&self, clean_before: u64) -> io::Result<bool> {
+        let (log, machine) = (self.log.clone(), self.machine.clone());
+        let entries = blocking(move || {
+            let old = log.kept_before(clean_before, REWRITTEN_BYTES)?;
+            old.into_iter()
+                .map(|(index, record)| {
+                    let distil = |command| lock(&machine).distil(index, command);
+                    Ok((index, codec::with_command(index, record, distil).map_err(io::Error::other)?))
+                })
+                .collect::<io::Result<Vec<KeptEntry>>>()
+        });
+        let entries = entries.await?;
+        let indexes: Vec<u64> = entries.iter().map(|(index, _)| *index).collect();
+        self.log.keep(entries).await?;
+        self.log.free_unneeded(&indexes);
+        Ok(!indexes.is_empty())
     }
 
     /// Stops this replica; its data stays.

@@ -13,8 +13,8 @@
 //! | `group.rs` | [`Group`]: one replica of one shard, and all that may be asked of it |
 //! | `machine.rs` | [`Machine`]: what is replicated; how entries reach it, how it is saved and restored |
 //! | `store.rs` | [`Store`]: the journal, opened and sorted by group; upkeep |
-//! | `log.rs` | a group's log in the journal |
-//! | `snapshot.rs` | a machine's state as a file |
+//! | `log.rs`, `log_index.rs` | a group's log in the journal, and what the machine needs of it; where all that lies |
+//! | `snapshot.rs`, `incoming.rs` | a machine's state as a file, and as it comes in from another replica |
 //! | `network.rs` | [`Transport`], and the messages between replicas |
 //! | `codec.rs` | entries, votes and messages as bytes: our own, versioned |
 //! | `types.rs` | names for openraft's types, which leave this crate nowhere |
@@ -22,9 +22,12 @@
 //! Invariants: what is confirmed was synced by a majority; openraft's types reach neither disk nor wire; a group that
 //! once had a member set is never initialised again by this crate (see [`Group::initialize`]).
 
+mod blocking;
 mod codec;
 mod group;
+mod incoming;
 mod log;
+mod log_index;
 mod machine;
 mod network;
 mod snapshot;

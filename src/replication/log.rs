@@ -1,19 +1,20 @@
 //! A group's log in the journal.
 //!
-//! Entries are records of the group's stream; so are the vote, and marks that say what was cut off at either end. The
-//! journal drops its segments only from the oldest on, so a mark outlives the records that it speaks of.
+//! Entries are records of the group's stream; so are the vote, and marks that say what was cut off at either end. An entry
+//! stays in the journal for as long as the machine needs it, also after the log was purged: it is where the machine's
+//! messages lie. The journal drops its segments only from the oldest on, so a mark outlives the records that it speaks of,
+//! and what is needed of an old segment is written again.
 
 use std::{
-    collections::VecDeque,
     fmt::Debug,
     io,
     ops::{Bound, RangeBounds},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use bytes::{Bytes, BytesMut};
-use ferrymq_journal::{AppendError, Journal, Payload as RecordPayload, Position, Record, RecordHead};
-use ferrymq_wire::{Reader, Write};
+use ferrymq_journal::{AppendError, Journal, Payload as RecordPayload, Position, ReadError, Record};
+use ferrymq_wire::Write;
 use openraft::{
     OptionalSend,
     storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage},
@@ -22,178 +23,49 @@ use tokio::sync::oneshot;
 
 use crate::{
     codec,
+    log_index::{ENTRY, KEPT, LogIndex, PURGE, TRUNCATE, VOTE},
     store::Failure,
     types::{Entry, GroupId, LogId, Payload, Types, Vote, log_id},
 };
 
-pub(crate) const ENTRY: u8 = 1;
-pub(crate) const VOTE: u8 = 2;
-pub(crate) const TRUNCATE: u8 = 3;
-pub(crate) const PURGE: u8 = 4;
-
-/// Bytes of entries that a group keeps in memory, for followers that are nearly up to date and for its own machine.
-const CACHE_BYTES: usize = 4 << 20;
 /// Bytes of entries given to a follower at a time.
 const READ_BYTES: usize = 4 << 20;
 
-struct Slot {
-    term: u64,
-    position: Position,
-    cached: Option<Payload>,
-}
+/// An entry that the machine needs, as it goes to another replica or is written again: index and record.
+pub(crate) type KeptEntry = (u64, Bytes);
 
-/// What is known of a group's log: where everything is.
-#[derive(Default)]
-pub(crate) struct LogIndex {
-    /// Index of the first slot.
-    first: u64,
-    slots: VecDeque<Slot>,
-    /// Slots before this one are not cached.
-    cached_from: u64,
-    cached_bytes: usize,
-    purged: Option<LogId>,
-    purge_mark: Option<Position>,
-    vote: Option<Vote>,
-    vote_record: Option<Position>,
-    /// Bytes of entries since the group was opened, and when the last snapshot was made.
-    appended_bytes: u64,
-}
-
-impl LogIndex {
-    /// Takes a record that recovery found; gives the positions of what is dead by it.
-    pub(crate) fn recover(&mut self, record: &RecordHead<'_>) -> Result<Vec<Position>, String> {
-        let position = record.position;
-        let front = || Reader::new(Bytes::copy_from_slice(record.front));
-        match record.kind {
-            ENTRY => {
-                let term = codec::entry_term(record.front).map_err(|error| error.to_string())?;
-                let mut dead = self.cut_from(record.sequence);
-                if self.slots.is_empty() {
-                    self.first = record.sequence;
-                }
-                let expected = self.first + self.slots.len() as u64;
-                if record.sequence != expected {
-                    // A hole can only come from what was purged since.
-                    dead.extend(self.slots.drain(..).map(|slot| slot.position));
-                    self.first = record.sequence;
-                }
-                self.appended_bytes += u64::from(position.length);
-                self.slots.push_back(Slot { term, position, cached: None });
-                Ok(dead)
-            }
-            VOTE => {
-                let vote = codec::take_vote(&mut front()).map_err(|error| error.to_string())?;
-                self.vote = Some(vote);
-                Ok(self.vote_record.replace(position).into_iter().collect())
-            }
-            TRUNCATE => {
-                let mut dead = self.cut_from(record.sequence);
-                dead.push(position);
-                Ok(dead)
-            }
-            PURGE => {
-                let term = front().u64("purge term").map_err(|e| e.to_string())?;
-                let mut dead = self.cut_to(log_id(term, record.sequence));
-                dead.extend(self.purge_mark.replace(position));
-                Ok(dead)
-            }
-            kind => Err(format!("record kind {kind} is unknown; was it written by a newer version?")),
-        }
-    }
-
-    /// After recovery: entries without the mark of what was purged before them were purged up to there.
-    pub(crate) fn settle(&mut self) {
-        self.cached_from = self.next();
-        let before = self.purged.map_or(0, |id| id.index + 1);
-        if self.first > before && !self.slots.is_empty() {
-            let term = self.purged.map_or(0, |id| id.leader_id.term);
-            self.purged = self.first.checked_sub(1).map(|index| log_id(term, index));
-        }
-    }
-
-    pub(crate) fn is_pristine(&self) -> bool {
-        self.slots.is_empty() && self.purged.is_none() && self.vote.is_none()
-    }
-
-    fn next(&self) -> u64 {
-        self.first + self.slots.len() as u64
-    }
-
-    fn last(&self) -> Option<LogId> {
-        match self.slots.back() {
-            Some(slot) => Some(log_id(slot.term, self.next() - 1)),
-            None => self.purged,
-        }
-    }
-
-    fn cut_from(&mut self, index: u64) -> Vec<Position> {
-        let keep = index.saturating_sub(self.first) as usize;
-        if keep >= self.slots.len() {
-            return Vec::new();
-        }
-        let cut = self.slots.split_off(keep);
-        self.cached_bytes -= cut.iter().filter_map(|slot| slot.cached.as_ref()).map(size).sum::<usize>();
-        self.cached_from = self.cached_from.min(self.next());
-        cut.into_iter().map(|slot| slot.position).collect()
-    }
-
-    fn cut_to(&mut self, upto: LogId) -> Vec<Position> {
-        let mut dead = Vec::new();
-        while self.first <= upto.index {
-            let Some(slot) = self.slots.pop_front() else { break };
-            self.cached_bytes -= slot.cached.as_ref().map_or(0, size);
-            dead.push(slot.position);
-            self.first += 1;
-        }
-        self.first = self.first.max(upto.index + 1);
-        self.cached_from = self.cached_from.max(self.first);
-        self.purged = self.purged.max(Some(upto));
-        dead
-    }
-
-    fn push(&mut self, entry: &Entry, position: Position) {
-        if self.slots.is_empty() {
-            self.first = entry.log_id.index;
-            self.cached_from = self.first;
-        }
-        self.cached_bytes += size(&entry.payload);
-        self.appended_bytes += u64::from(position.length);
-        let cached = Some(entry.payload.clone());
-        self.slots.push_back(Slot { term: entry.log_id.leader_id.term, position, cached });
-        while self.cached_bytes > CACHE_BYTES && self.cached_from + 1 < self.next() {
-            let slot = self.slots.get_mut((self.cached_from - self.first) as usize);
-            if let Some(payload) = slot.and_then(|slot| slot.cached.take()) {
-                self.cached_bytes -= size(&payload);
-            }
-            self.cached_from += 1;
-        }
-    }
-}
-
-/// About how many bytes a payload is, in memory and on the wire.
-pub(crate) fn size(payload: &Payload) -> usize {
-    match payload {
-        Payload::Normal(command) => command.bytes.len() + 64,
-        Payload::Blank | Payload::Membership(_) => 64,
-    }
-}
+/// What is asked of the machine: whether it needs an entry that it has applied.
+type Needs = Box<dyn Fn(u64) -> bool + Send + Sync>;
 
 /// A group's log. Clones are the same log.
 #[derive(Clone)]
 pub(crate) struct GroupLog {
     group: GroupId,
     journal: Journal,
+    /// Whoever holds this may lock the machine, and never the other way round.
     index: Arc<Mutex<LogIndex>>,
+    needs: Arc<OnceLock<Needs>>,
     failure: Failure,
 }
 
 impl GroupLog {
     pub(crate) fn new(group: GroupId, journal: Journal, index: LogIndex, failure: Failure) -> Self {
-        Self { group, journal, index: Arc::new(Mutex::new(index)), failure }
+        Self { group, journal, index: Arc::new(Mutex::new(index)), needs: Arc::default(), failure }
     }
 
     pub(crate) fn index(&self) -> MutexGuard<'_, LogIndex> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says how the machine is asked, once it has the state of its last snapshot, which is that of this index.
+    pub(crate) fn serve(&self, needs: Needs, applied: u64) {
+        let dead = self.index().sweep(|index| index <= applied && needs(index));
+        let _ = self.needs.set(needs);
+        self.release(dead);
+    }
+
+    fn needs(&self, index: u64) -> bool {
+        self.needs.get().is_none_or(|needs| needs(index))
     }
 
     fn record(&self, kind: u8, sequence: u64, payload: impl Into<RecordPayload>) -> Record {
@@ -216,28 +88,33 @@ impl GroupLog {
     }
 
     fn release(&self, dead: impl IntoIterator<Item = Position>) {
-        dead.into_iter().for_each(|position| self.journal.release(position));
+        let mut dead = dead.into_iter().peekable();
+        if dead.peek().is_some() {
+            self.journal.release_all(dead);
+        }
     }
 
-    /// Bytes of entries appended since the log was opened.
-    pub(crate) fn appended_bytes(&self) -> u64 {
-        self.index().appended_bytes
+    /// The machine needs these entries no more.
+    pub(crate) fn free(&self, entries: &[u64]) {
+        if entries.is_empty() {
+            return;
+        }
+        let dead: Vec<Position> = {
+            let mut index = self.index();
+            entries.iter().filter_map(|entry| index.free(*entry)).collect()
+        };
+        self.release(dead);
     }
 
-    /// The oldest segment of the journal that this log needs.
-    pub(crate) fn oldest_segment(&self) -> Option<u64> {
-        let index = self.index();
-        let first = index.slots.front().map(|slot| slot.position);
-        [first, index.vote_record, index.purge_mark].into_iter().flatten().map(|position| position.segment).min()
+    /// The machine has another state now, that of a snapshot at this index: keeps what it needs.
+    pub(crate) fn sweep(&self, applied: u64) {
+        let dead = self.index().sweep(|index| index <= applied && self.needs(index));
+        self.release(dead);
     }
 
     /// Writes the small records again where they lie in segments before `segment`, so that they do not hold these.
     pub(crate) fn refresh(&self, segment: u64) -> io::Result<()> {
-        let (vote, purged) = {
-            let index = self.index();
-            let old = |position: Option<Position>| position.is_some_and(|position| position.segment < segment);
-            (index.vote.filter(|_| old(index.vote_record)), index.purged.filter(|_| old(index.purge_mark)))
-        };
+        let (vote, purged) = self.index().old_marks(segment);
         if let Some(vote) = vote {
             self.write_vote(vote, |_| ())?;
         }
@@ -253,8 +130,7 @@ impl GroupLog {
         let mut index = self.index();
         // Under the lock: the last vote in the journal must be the last one here.
         let position = self.write(self.record(VOTE, 0, payload.freeze()), done)?;
-        index.vote = Some(vote);
-        let dead = index.vote_record.replace(position);
+        let dead = index.voted(vote, position);
         drop(index);
         self.release(dead);
         Ok(())
@@ -265,11 +141,122 @@ impl GroupLog {
         payload.write_u64(upto.leader_id.term);
         let mut index = self.index();
         let position = self.write(self.record(PURGE, upto.index, payload.freeze()), |_| ())?;
-        let mut dead = index.cut_to(upto);
-        dead.extend(index.purge_mark.replace(position));
+        let mut dead = index.cut_to(upto, |entry| self.needs(entry));
+        dead.extend(index.marked(position));
         drop(index);
         self.release(dead);
         Ok(())
+    }
+
+    /// The command of an entry that the machine has applied and needs. Blocks for a read of the disk where it is not in
+    /// memory.
+    pub(crate) fn command(&self, index: u64) -> io::Result<Bytes> {
+        let position = {
+            let known = self.index();
+            if let Some(Payload::Normal(command)) = known.slot(index).and_then(|slot| slot.cached.as_ref()) {
+                return Ok(command.bytes.clone());
+            }
+            known.position(index).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the entry is gone"))?
+        };
+        match self.read_at(index, position)?.payload {
+            Payload::Normal(command) => Ok(command.bytes),
+            Payload::Blank | Payload::Membership(_) => Ok(Bytes::new()),
+        }
+    }
+
+    fn read_at(&self, index: u64, position: Position) -> io::Result<Entry> {
+        let bytes = self.read_record(position)?;
+        codec::take_entry(index, bytes).map_err(io::Error::other)
+    }
+
+    /// A record's payload; [`io::ErrorKind::NotFound`] where it is gone. Everything else ends the node.
+    fn read_record(&self, position: Position) -> io::Result<Bytes> {
+        self.journal.read(position).map_err(|error| match error {
+            ReadError::Gone { .. } => io::Error::new(io::ErrorKind::NotFound, error),
+            error => {
+                self.failure.unreadable(&error);
+                io::Error::other(error)
+            }
+        })
+    }
+
+    /// Entries that the machine needs, from `from` to `upto`, as they go to another replica: about `limit` bytes, but
+    /// always one where there is one. Blocks for reads of the disk.
+    pub(crate) fn needed(&self, from: u64, upto: u64, limit: usize) -> io::Result<Vec<KeptEntry>> {
+        let places: Vec<(u64, Position)> = {
+            let index = self.index();
+            let (first, next) = index.range();
+            let kept = index.kept_from(from).take_while(|(entry, _)| *entry <= upto);
+            let logged = (from.max(first)..next.min(upto.saturating_add(1))).filter(|entry| self.needs(*entry));
+            let logged = logged.filter_map(|entry| Some((entry, index.slot(entry)?.position)));
+            let mut bytes = 0;
+            let fits = |(_, position): &(u64, Position)| {
+                let before = bytes;
+                bytes += position.length as usize;
+                before < limit
+            };
+            kept.chain(logged).take_while(fits).collect()
+        };
+        self.read_records(places)
+    }
+
+    /// Keeps entries that came with a snapshot, or are written again; returns when they are on disk.
+    pub(crate) async fn keep(&self, entries: Vec<KeptEntry>) -> io::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let indexes: Vec<u64> = entries.iter().map(|(index, _)| *index).collect();
+        let records = entries.into_iter().map(|(index, record)| self.record(KEPT, index, record)).collect();
+        let (synced, wait) = oneshot::channel();
+        let tell = move |result| {
+            // Whoever waited may have given up.
+            let _ = synced.send(result);
+        };
+        let positions = self.journal.append(records, tell).map_err(|error| self.failed(error))?;
+        let synced = wait.await.map_err(io::Error::other)?;
+        synced.map_err(|error| self.failed(error))?;
+        let dead: Vec<Position> = {
+            let mut index = self.index();
+            indexes.into_iter().zip(positions).filter_map(|(entry, position)| index.keep(entry, position)).collect()
+        };
+        self.release(dead);
+        Ok(())
+    }
+
+    /// Entries that are kept in segments before this one, about `limit` bytes of them. Blocks for reads of the disk.
+    pub(crate) fn kept_before(&self, segment: u64, limit: usize) -> io::Result<Vec<KeptEntry>> {
+        let places: Vec<(u64, Position)> = {
+            let index = self.index();
+            let mut bytes = 0;
+            let old = index.kept_from(0).filter(|(_, position)| position.segment < segment);
+            let fits = |(_, position): &(u64, Position)| {
+                let before = bytes;
+                bytes += position.length as usize;
+                before < limit
+            };
+            old.take_while(fits).collect()
+        };
+        self.read_records(places)
+    }
+
+    /// Records of these entries, without those that were given free since.
+    fn read_records(&self, places: Vec<(u64, Position)>) -> io::Result<Vec<KeptEntry>> {
+        let mut entries = Vec::with_capacity(places.len());
+        for (entry, position) in places {
+            match self.read_record(position) {
+                Ok(record) => entries.push((entry, record)),
+                // What freed it comes after the snapshot, by the log.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(entries)
+    }
+
+    /// What was kept is needed no more, where the machine let go of it meanwhile.
+    pub(crate) fn free_unneeded(&self, entries: &[u64]) {
+        let gone: Vec<u64> = entries.iter().copied().filter(|entry| !self.needs(*entry)).collect();
+        self.free(&gone);
     }
 
     /// Entries from `start` on, before `end`, at most `limit` bytes of them but always one.
@@ -277,11 +264,10 @@ impl GroupLog {
         let mut wanted = Vec::new();
         {
             let index = self.index();
-            let start = start.max(index.first);
-            let end = end.min(index.next());
+            let (first, next) = index.range();
             let mut bytes = 0;
-            for at in start..end {
-                let Some(slot) = index.slots.get((at - index.first) as usize) else { break };
+            for at in start.max(first)..end.min(next) {
+                let Some(slot) = index.slot(at) else { break };
                 bytes += slot.position.length as usize;
                 if bytes > limit && !wanted.is_empty() {
                     break;
@@ -293,10 +279,7 @@ impl GroupLog {
             .into_iter()
             .map(|(index, term, position, cached)| match cached {
                 Some(payload) => Ok(Entry { log_id: log_id(term, index), payload }),
-                None => {
-                    let bytes = self.journal.read(position).map_err(io::Error::other)?;
-                    codec::take_entry(index, bytes).map_err(io::Error::other)
-                }
+                None => self.read_at(index, position),
             })
             .collect()
     }
@@ -321,7 +304,7 @@ impl RaftLogReader<Types> for GroupLog {
     }
 
     async fn read_vote(&mut self) -> Result<Option<Vote>, io::Error> {
-        Ok(self.index().vote)
+        Ok(self.index().vote())
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> Result<Vec<Entry>, io::Error> {
@@ -334,7 +317,7 @@ impl RaftLogStorage<Types> for GroupLog {
 
     async fn get_log_state(&mut self) -> Result<LogState<Types>, io::Error> {
         let index = self.index();
-        Ok(LogState { last_purged_log_id: index.purged, last_log_id: index.last() })
+        Ok(LogState { last_purged_log_id: index.purged(), last_log_id: index.last() })
     }
 
     async fn get_log_reader(&mut self) -> Self {

@@ -13,6 +13,7 @@ use openraft::{
 };
 
 use crate::{
+    log::GroupLog,
     snapshot::SnapshotFile,
     types::{LogId, Snapshot, SnapshotMeta, StoredMembership, Types},
 };
@@ -30,11 +31,27 @@ pub struct Applied {
 
 /// A replicated state: every replica applies the same commands in the same order, and ends in the same state. No clock,
 /// no random, no I/O.
+///
+/// Its state may speak of commands that it has applied, by their index, instead of holding what is in them: such an entry
+/// stays in the log's journal until the machine gives it free ([`Group::command`](crate::Group::command) reads it).
 pub trait Machine: Send + 'static {
-    /// Applies a command and gives the answer for whoever proposed it. A command that cannot be read changes nothing.
-    fn apply(&mut self, at: Applied, command: Bytes) -> Bytes;
+    /// Applies a command and gives the answer for whoever proposed it; puts the indexes of entries that it needs no more
+    /// into `freed`. A command that cannot be read changes nothing.
+    fn apply(&mut self, at: Applied, command: Bytes, freed: &mut Vec<u64>) -> Bytes;
 
-    /// The whole state.
+    /// Whether it needs an entry that it has applied.
+    fn needs(&self, index: u64) -> bool {
+        let _ = index;
+        false
+    }
+
+    /// A command that it needs, with only what it needs of it.
+    fn distil(&self, index: u64, command: Bytes) -> Bytes {
+        let _ = index;
+        command
+    }
+
+    /// The whole state, without the entries that it needs.
     fn snapshot(&self) -> Bytes;
 
     /// Takes the whole state from what [`Machine::snapshot`] of this or an earlier version gave.
@@ -53,18 +70,22 @@ pub(crate) fn lock<M>(machine: &Mutex<M>) -> MutexGuard<'_, M> {
 /// A machine, as openraft sees it.
 pub(crate) struct Host<M> {
     machine: Arc<Mutex<M>>,
+    log: GroupLog,
     file: SnapshotFile,
     applied: Option<LogId>,
     membership: StoredMembership,
 }
 
 impl<M: Machine> Host<M> {
-    /// The machine, brought to the state of its last snapshot.
-    pub(crate) fn new(machine: Arc<Mutex<M>>, file: SnapshotFile) -> io::Result<Self> {
-        let mut host = Self { machine, file, applied: None, membership: StoredMembership::default() };
+    /// The machine, brought to the state of its last snapshot; the log keeps what that needs.
+    pub(crate) fn new(machine: Arc<Mutex<M>>, log: GroupLog, file: SnapshotFile) -> io::Result<Self> {
+        let mut host = Self { machine, log, file, applied: None, membership: StoredMembership::default() };
         if let Some(saved) = host.file.read().map_err(io::Error::other)? {
             host.take(&saved.meta, saved.snapshot)?;
         }
+        let machine = host.machine.clone();
+        let needs = Box::new(move |index| lock(&machine).needs(index));
+        host.log.serve(needs, host.applied.map_or(0, |id| id.index));
         Ok(host)
     }
 
@@ -99,7 +120,10 @@ impl<M: Machine> RaftStateMachine<Types> for Host<M> {
                 EntryPayload::Normal(command) => {
                     let at =
                         Applied { index: entry.log_id.index, term: entry.log_id.leader_id.term, time: command.time };
-                    lock(&self.machine).apply(at, command.bytes)
+                    let mut freed = Vec::new();
+                    let reply = lock(&self.machine).apply(at, command.bytes, &mut freed);
+                    self.log.free(&freed);
+                    reply
                 }
             };
             self.applied = Some(entry.log_id);
@@ -117,7 +141,9 @@ impl<M: Machine> RaftStateMachine<Types> for Host<M> {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
         self.file.write(meta.clone(), snapshot.clone()).await?;
-        self.take(meta, snapshot)
+        self.take(meta, snapshot)?;
+        self.log.sweep(meta.last_log_id.map_or(0, |id| id.index));
+        Ok(())
     }
 
     async fn get_current_snapshot(&mut self) -> Result<Option<Snapshot>, io::Error> {

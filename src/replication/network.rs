@@ -15,7 +15,10 @@ use openraft::{
 };
 
 use crate::{
-    codec, log,
+    blocking::blocking,
+    codec,
+    log::{GroupLog, KeptEntry},
+    log_index,
     types::{GroupId, NodeId, Snapshot, Types, Vote},
 };
 
@@ -24,6 +27,12 @@ pub(crate) const VOTE: u8 = 2;
 pub(crate) const PRE_VOTE: u8 = 3;
 pub(crate) const SNAPSHOT: u8 = 4;
 pub(crate) const TRANSFER: u8 = 5;
+
+/// What a piece of a snapshot is: its beginning, answered by the index up to which the other has all entries that the
+/// state needs; entries that it needs; a part of the state.
+pub(crate) const SNAPSHOT_BEGINS: u8 = 0;
+pub(crate) const SNAPSHOT_ENTRIES: u8 = 1;
+pub(crate) const SNAPSHOT_STATE: u8 = 2;
 
 /// Bytes of a snapshot sent at a time.
 const CHUNK: usize = 512 << 10;
@@ -77,17 +86,24 @@ pub enum TransportError {
 pub(crate) struct Network {
     pub(crate) group: GroupId,
     pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) log: GroupLog,
+}
+
+impl Network {
+    fn connection(&self, target: NodeId, lane: Lane) -> Connection {
+        Connection { group: self.group, target, lane, transport: self.transport.clone(), log: self.log.clone() }
+    }
 }
 
 impl RaftNetworkFactory<Types> for Network {
     type Network = Connection;
 
     async fn new_client(&mut self, target: NodeId, _node: &EmptyNode) -> Connection {
-        Connection { group: self.group, target, lane: Lane::Bulk, transport: self.transport.clone() }
+        self.connection(target, Lane::Bulk)
     }
 
     async fn new_heartbeat_client(&mut self, target: NodeId, _node: &EmptyNode) -> Connection {
-        Connection { group: self.group, target, lane: Lane::Control, transport: self.transport.clone() }
+        self.connection(target, Lane::Control)
     }
 }
 
@@ -97,6 +113,7 @@ pub(crate) struct Connection {
     target: NodeId,
     lane: Lane,
     transport: Arc<dyn Transport>,
+    log: GroupLog,
 }
 
 impl Connection {
@@ -108,30 +125,70 @@ impl Connection {
         })
     }
 
+    /// Sends the entries that the state needs, and then the state. What the other has already is not sent again.
     async fn send_snapshot(
         &self,
         vote: &Vote,
         snapshot: &Snapshot,
     ) -> Result<SnapshotResponse<Types>, RPCError<Types>> {
+        let upto = snapshot.meta.last_log_id.map_or(0, |id| id.index);
+        let (theirs, mut have) = self.send_piece(vote, snapshot, SNAPSHOT_BEGINS, |_| ()).await?;
+        if theirs != *vote {
+            return Ok(SnapshotResponse::new(theirs));
+        }
+        loop {
+            let (log, from) = (self.log.clone(), have.saturating_add(1));
+            let entries = blocking(move || log.needed(from, upto, CHUNK)).await;
+            let entries = entries.map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+            let Some((last, _)) = entries.last() else { break };
+            have = *last;
+            let (theirs, _) =
+                self.send_piece(vote, snapshot, SNAPSHOT_ENTRIES, |out| put_entries(out, &entries)).await?;
+            if theirs != *vote {
+                return Ok(SnapshotResponse::new(theirs));
+            }
+        }
         let total = snapshot.snapshot.len();
         let mut offset = 0;
         loop {
             let chunk = snapshot.snapshot.slice(offset..total.min(offset + CHUNK));
             let last = offset + chunk.len() == total;
-            let mut out = BytesMut::with_capacity(chunk.len() + 128);
-            out.write_u8(SNAPSHOT);
-            codec::put_vote(&mut out, vote);
-            codec::put_snapshot_meta(&mut out, &snapshot.meta);
-            out.write_u64(offset as u64);
-            out.write_u8(u8::from(last));
-            out.extend_from_slice(&chunk);
-            let answer = self.call(Lane::Bulk, out, CHUNK_TIMEOUT).await?;
-            let theirs = codec::take_vote(&mut Reader::new(answer)).map_err(malformed)?;
+            let put = |out: &mut BytesMut| {
+                out.write_u64(offset as u64);
+                out.write_u8(u8::from(last));
+                out.extend_from_slice(&chunk);
+            };
+            let (theirs, _) = self.send_piece(vote, snapshot, SNAPSHOT_STATE, put).await?;
             if last || theirs != *vote {
                 return Ok(SnapshotResponse::new(theirs));
             }
             offset += chunk.len();
         }
+    }
+
+    /// Sends a piece of a snapshot; gives their vote, and up to where they have the entries.
+    async fn send_piece(
+        &self,
+        vote: &Vote,
+        snapshot: &Snapshot,
+        kind: u8,
+        put: impl FnOnce(&mut BytesMut),
+    ) -> Result<(Vote, u64), RPCError<Types>> {
+        let mut out = BytesMut::with_capacity(CHUNK + 256);
+        out.write_u8(SNAPSHOT);
+        codec::put_vote(&mut out, vote);
+        codec::put_snapshot_meta(&mut out, &snapshot.meta);
+        out.write_u8(kind);
+        put(&mut out);
+        let mut answer = Reader::new(self.call(Lane::Bulk, out, CHUNK_TIMEOUT).await?);
+        Ok((codec::take_vote(&mut answer).map_err(malformed)?, answer.u64("entries").map_err(malformed)?))
+    }
+}
+
+fn put_entries(out: &mut BytesMut, entries: &[KeptEntry]) {
+    for (index, record) in entries {
+        out.write_u64(*index);
+        out.write_bytes(record);
     }
 }
 
@@ -147,7 +204,7 @@ impl RaftNetworkV2<Types> for Connection {
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<Types>, RPCError<Types>> {
-        let size: usize = request.entries.iter().map(|entry| log::size(&entry.payload)).sum();
+        let size: usize = request.entries.iter().map(|entry| log_index::size(&entry.payload)).sum();
         let mut out = BytesMut::with_capacity(128 + size);
         out.write_u8(APPEND);
         codec::put_append(&mut out, &request);

@@ -14,6 +14,7 @@ use ferrymq_journal::{Disk, atomic_file};
 use ferrymq_wire::{Malformed, Reader, Write};
 
 use crate::{
+    blocking::blocking,
     codec,
     types::{Snapshot, SnapshotMeta},
 };
@@ -80,7 +81,10 @@ impl SnapshotFile {
     /// Waits for what is being written; nothing is written from then on.
     pub(crate) async fn close(&self) {
         let open = self.open.clone();
-        let closed = tokio::task::spawn_blocking(move || *open.lock().unwrap_or_else(PoisonError::into_inner) = false);
+        let closed = blocking(move || {
+            *open.lock().unwrap_or_else(PoisonError::into_inner) = false;
+            Ok(())
+        });
         if let Err(error) = closed.await {
             tracing::warn!(path = %self.path.display(), %error, "a snapshot was not closed");
         }
@@ -118,7 +122,7 @@ impl SnapshotFile {
 
     pub(crate) async fn write(&self, meta: SnapshotMeta, bytes: Bytes) -> io::Result<()> {
         let (disk, path, open) = (self.disk.clone(), self.path.clone(), self.open.clone());
-        let written = tokio::task::spawn_blocking(move || {
+        let written = blocking(move || {
             let open = open.lock().unwrap_or_else(PoisonError::into_inner);
             if !*open {
                 return Err(io::Error::other("the replica has stopped"));
@@ -133,7 +137,7 @@ impl SnapshotFile {
             out[..4].copy_from_slice(&sum.to_le_bytes());
             atomic_file::replace(&*disk, &path, &out).map(|()| out.len() as u64)
         });
-        let size = written.await.map_err(io::Error::other)??;
+        let size = written.await?;
         self.size.store(size, Ordering::Relaxed);
         Ok(())
     }

@@ -10,14 +10,13 @@ use std::{
     },
 };
 
-use ferrymq_journal::{AppendError, Disk, Journal, Options};
+use ferrymq_journal::{AppendError, Disk, Journal, Options, ReadError};
 use tokio::sync::watch;
 
-use crate::{
-    log::{GroupLog, LogIndex},
-    snapshot::SnapshotFile,
-    types::GroupId,
-};
+use crate::{log::GroupLog, log_index::LogIndex, snapshot::SnapshotFile, types::GroupId};
+
+/// The journal may have this many segments' worth of what is of no use before any of it is cleaned.
+const DEAD_SEGMENTS: u64 = 6;
 
 /// The node's data could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +51,14 @@ impl Failure {
             tracing::error!(error = error as &dyn std::error::Error, "the journal failed");
             self.0.send_replace(Some(error.to_string()));
         }
+    }
+}
+
+impl Failure {
+    /// Something that is needed cannot be read.
+    pub(crate) fn unreadable(&self, error: &ReadError) {
+        tracing::error!(error = error as &dyn std::error::Error, "the journal cannot be read");
+        self.0.send_replace(Some(error.to_string()));
     }
 }
 
@@ -116,6 +123,19 @@ impl Store {
     /// Waits for what is being written, and closes the journal.
     pub fn close(&self) {
         self.journal.close();
+    }
+
+    /// Segments before this one are to be emptied, because most of the journal is of no use any more and what is left of
+    /// it in them holds the rest.
+    #[must_use]
+    pub fn clean_before(&self) -> u64 {
+        let segments = self.journal.segments();
+        let (bytes, live) =
+            segments.iter().fold((0, 0), |(bytes, live), segment| (bytes + segment.bytes, live + segment.live_bytes));
+        let dead = bytes.saturating_sub(live);
+        let capacity = segments.first().map_or(0, |segment| segment.capacity);
+        let worth_it = dead > live && dead > capacity.saturating_mul(DEAD_SEGMENTS);
+        segments.first().filter(|_| worth_it).map_or(0, |oldest| oldest.segment + 1)
     }
 
     pub(crate) fn log(&self, group: GroupId) -> GroupLog {

@@ -115,6 +115,7 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
         journal: Options::default(),
         peer_address: configuration.peer_address.clone(),
         token: token.trim().to_owned(),
+        memory_used: Arc::new(memory::used),
         memory_high_water: configuration.memory_high_water_bytes.unwrap_or_else(memory::default_high_water),
         timing: ferrymq_broker::Timing::default(),
     };

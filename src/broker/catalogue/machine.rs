@@ -38,7 +38,7 @@ impl CatalogueMachine {
 }
 
 impl Machine for CatalogueMachine {
-    fn apply(&mut self, at: Applied, command: Bytes) -> Bytes {
+    fn apply(&mut self, at: Applied, command: Bytes, _freed: &mut Vec<u64>) -> Bytes {
         let answer = match command.split_first() {
             Some((&VERSION, bytes)) => match postcard::from_bytes(bytes) {
                 Ok(command) => self.catalogue.apply(command),

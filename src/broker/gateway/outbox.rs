@@ -64,6 +64,12 @@ impl Outbox {
         self.send_gathered(&mut state, by);
     }
 
+    /// All that was put has taken effect.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state();
+        state.sent.is_empty() && state.gathered.is_empty()
+    }
+
     /// A request took effect; so did all before it. Gives who is to be told.
     pub(crate) fn took_effect(&self, by: &impl Submit, sequence: u64) -> Vec<Waiter> {
         let mut state = self.state();

@@ -25,6 +25,8 @@ pub(crate) enum Call {
     Purge { shard: u32, queue: u64 },
     /// What of the shards that you lead?
     Report,
+    /// Up to where have you applied the catalogue's log?
+    CatalogueIndex,
 }
 
 /// Answers a [`Call`].
@@ -56,6 +58,8 @@ pub(crate) enum Reply {
         shards: Vec<ShardReport>,
         version: String,
     },
+    /// Applied up to this index.
+    Index(u64),
 }
 
 /// A consumer, as it is attached.

@@ -206,7 +206,7 @@ impl Inner {
             report(CATALOGUE_GROUP, open.group.view(), 0);
         }
         for (shard, replica) in self.all_replicas() {
-            let messages = replica.group.machine().machine().queues().map(|(_, queue)| queue.len() as u64).sum();
+            let messages = replica.group.machine().machine().queues().map(|(_, queue)| queue.len()).sum();
             report(shard, replica.group.view(), messages);
         }
         reports

@@ -37,8 +37,6 @@ pub(crate) struct Inner {
     consumers: Consumers,
     sessions: Mutex<HashMap<u64, EventSender>>,
     next_session: AtomicU64,
-    /// Bytes of messages on this node.
-    pub(super) memory: Arc<AtomicU64>,
     /// Why publishers wait, where they do.
     pub(super) blocked: watch::Sender<Option<String>>,
     /// This node takes leadership.
@@ -76,7 +74,6 @@ impl Inner {
             consumers: Consumers::default(),
             sessions: Mutex::default(),
             next_session: AtomicU64::new(1),
-            memory: Arc::default(),
             blocked: watch::channel(None).0,
             accepts: AtomicBool::new(true),
             stopping: AtomicBool::new(false),

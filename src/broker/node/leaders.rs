@@ -181,7 +181,7 @@ impl Inner {
         let limit = self.settings.memory_high_water;
         // Goes off only when well below, so that it does not flap.
         let limit = if self.blocked.borrow().is_some() { limit - limit / 10 } else { limit };
-        self.memory.load(Ordering::Relaxed) > limit
+        (self.settings.memory_used)() > limit
     }
 
     /// Blocks publishers while this node or another one has too much in memory, and lets them go on after.
@@ -216,6 +216,12 @@ impl Outlet for Backstage {
             node.deliver(shard, term, to.consumer, queue, messages);
         } else if let Some(peer) = node.links.peer(to.node) {
             peer.tell(Tell::Deliver { shard, term, to, queue, messages }.encode());
+        }
+    }
+
+    fn read(&self, shard: u32, term: u64, entries: Vec<u64>) {
+        if let Some(replica) = self.0.upgrade().and_then(|node| node.replica(shard)) {
+            replica.read(term, entries);
         }
     }
 

@@ -118,12 +118,12 @@ impl Inner {
                 let attached = replica.and_then(|replica| replica.group.machine().attach(from, &attachment));
                 attached.map_or(Reply::NotLeader, Reply::Attached)
             }
-            Call::Get { shard, queue } => {
-                let replica = self.replica(shard);
-                let got = replica.and_then(|replica| replica.group.machine().get(from, queue));
-                got.map_or(Reply::NotLeader, Reply::Got)
-            }
+            Call::Get { shard, queue } => self.get_here(from, shard, queue).await.map_or(Reply::NotLeader, Reply::Got),
             Call::Purge { shard, queue } => self.purge_here(shard, queue).await.map_or(Reply::NotLeader, Reply::Purged),
+            Call::CatalogueIndex => {
+                let view = self.catalogue.get().map(|open| open.group.view());
+                view.filter(|view| view.leadership.leading).map_or(Reply::NotLeader, |view| Reply::Index(view.applied))
+            }
             Call::Report => Reply::Report { shards: self.own_report(), version: self.settings.version.clone() },
         })
     }

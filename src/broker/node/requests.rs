@@ -11,10 +11,10 @@ use super::Inner;
 use crate::{
     catalogue::{Answer, CatalogueMachine, Command, Owner},
     gateway::{Left, Submit, Waiter, complete},
-    link::{Call, Notice, QueueCounts, Reply, Tell, decode, encode},
+    link::{Call, GetReply, Notice, QueueCounts, Reply, Tell, decode, encode},
     refusal::unavailable,
     session::done,
-    shard::PURGE,
+    shard::Taken,
 };
 
 /// How long a request waits for a leader before it is refused.
@@ -77,6 +77,20 @@ impl Inner {
         }
     }
 
+    /// Waits until this node knows all changes of the catalogue that were answered before this call, or gives up after a
+    /// few seconds: then it knows what it knew.
+    pub(crate) async fn catch_up(&self) {
+        let Some(open) = self.catalogue.get() else { return };
+        let leader = open.group.leadership().borrow().leader;
+        let Some(peer) = leader.filter(|leader| *leader != self.id()).and_then(|leader| self.links.peer(leader)) else {
+            return;
+        };
+        let Ok(reply) = peer.call(encode(&Call::CatalogueIndex), ATTEMPT).await else { return };
+        if let Ok(Reply::Index(index)) = decode(&reply) {
+            self.wait_applied(index).await;
+        }
+    }
+
     /// Asks whoever leads a shard, and again where that changes.
     pub(crate) async fn ask_leader(&self, shard: u32, call: &Call) -> Result<Reply, Refusal> {
         let until = Instant::now() + PATIENCE;
@@ -118,6 +132,11 @@ impl Inner {
         self.outbox(shard).push(self, waiter, put);
     }
 
+    /// Whether something that this node put into a shard has not taken effect yet.
+    pub(crate) fn has_under_way(&self, shard: u32) -> bool {
+        !self.outbox(shard).is_idle()
+    }
+
     /// What became of requests of this node.
     pub(super) fn on_outcomes(&self, shard: u32, outcomes: Vec<(u64, Option<u64>)>) {
         let outbox = self.outbox(shard);
@@ -157,19 +176,31 @@ impl Inner {
     /// Removes what is ready in a queue of a shard that this node leads.
     pub(super) async fn purge_here(&self, shard: u32, queue: u64) -> Option<u64> {
         let replica = self.replica(shard)?;
-        let messages = replica.group.machine().take_all(self.id(), queue)?;
-        let count = messages.len() as u64;
+        let (upto, held, count) = replica.group.machine().purge(queue)?;
         if let Some(queue) = QueueId::new(queue).filter(|_| count > 0) {
             let (waiter, told) = done();
-            self.put(shard, Some(waiter), |commands| commands.accept(queue, &messages));
+            self.put(shard, Some(waiter), |commands| commands.purge(queue, upto, &held));
             timeout(PATIENCE, told).await.ok()?.ok()?;
         }
         Some(count)
     }
 
+    /// Takes a message for a get, where this node leads the shard.
+    pub(super) async fn get_here(&self, from: NodeId, shard: u32, queue: u64) -> Option<Option<GetReply>> {
+        let replica = self.replica(shard)?;
+        let taken = replica.group.machine().get(from, queue)?;
+        Some(match taken {
+            Taken::Nothing => None,
+            Taken::Message(reply) => Some(reply),
+            Taken::Elsewhere(reply, place) => {
+                let bytes = replica.message(QueueId::new(queue)?, place).await?;
+                Some(GetReply { bytes: bytes.to_vec(), ..reply })
+            }
+        })
+    }
+
     /// Detaches a consumer.
     pub(crate) fn detach(&self, consumer: u64) {
-        debug_assert_ne!(consumer, PURGE);
         if let Some((shard, queue)) = self.consumers().remove(consumer) {
             self.tell_leader(shard, Notice::Detach { shard, queue, consumer });
         }

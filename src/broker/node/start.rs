@@ -46,7 +46,9 @@ pub struct Settings {
     pub peer_address: String,
     /// What all nodes of the cluster know, and nobody else.
     pub token: String,
-    /// Bytes of messages on this node beyond which publishers wait.
+    /// Bytes of memory that the node's process takes now.
+    pub memory_used: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Bytes of memory beyond which publishers wait.
     pub memory_high_water: u64,
     /// How quickly a lost leader is noticed.
     pub timing: Timing,

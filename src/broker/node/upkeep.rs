@@ -149,7 +149,7 @@ impl Inner {
             if !record.placed_on.contains(&own) || self.replica(shard).is_some() {
                 continue;
             }
-            let state = ShardState::new(shard, self.backstage(), self.memory.clone());
+            let state = ShardState::new(shard, self.backstage());
             let machine = Arc::new(std::sync::Mutex::new(state));
             let timing = self.settings.timing;
             let group = Group::open(shard, own, self.store.clone(), self.backstage(), machine, timing).await?;
@@ -275,13 +275,14 @@ impl Inner {
 
     async fn keep_logs_short(&self) {
         self.store.upkeep();
+        let clean_before = self.store.clean_before();
         if let Some(open) = self.catalogue.get()
-            && let Err(error) = open.group.upkeep().await
+            && let Err(error) = open.group.upkeep(clean_before).await
         {
             tracing::warn!(%error, "the catalogue's log was not shortened");
         }
         for (shard, replica) in self.all_replicas() {
-            if let Err(error) = replica.group.upkeep().await {
+            if let Err(error) = replica.group.upkeep(clean_before).await {
                 tracing::warn!(shard, %error, "a shard's log was not shortened");
             }
         }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use bytes::Bytes;
+use ferrymq_queue::{Place, QueueId};
 use ferrymq_replication::{Group, NodeId};
 use tokio::{sync::Mutex, task::JoinSet};
 
@@ -41,6 +43,28 @@ impl Replica {
     /// Nodes that have not told what they hold are given up.
     pub(crate) fn stop_waiting(&self, term: u64) {
         self.group.machine().stop_waiting(term);
+    }
+
+    /// Reads entries of the log for the leader of this term.
+    pub(crate) fn read(&self, term: u64, entries: Vec<u64>) {
+        let group = self.group.clone();
+        let mut tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_blocking(move || {
+            // Where it is gone, so is what it was wanted for; where it cannot be read, the node stops.
+            let read = entries.into_iter().map(|entry| (entry, group.command(entry).ok())).collect();
+            group.machine().read(term, read);
+        });
+    }
+
+    /// The content of a message.
+    pub(crate) async fn message(&self, queue: QueueId, place: Place) -> Option<Bytes> {
+        let group = self.group.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let bytes = group.command(place.entry).ok()?;
+            group.machine().machine().open(place.entry, bytes).message(queue, place.ordinal).cloned()
+        });
+        read.await.ok().flatten()
     }
 
     pub(crate) async fn stop(&self) {

@@ -1,18 +1,12 @@
 //! The replicated machine of a shard, and the hand-outs while this replica leads.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use ferrymq_queue::{Consumer, ConsumerKey, Effect, HandedOut, Handout, QueueId, ShardMachine};
+use ferrymq_queue::{Consumer, ConsumerKey, Effects, Handout, Moment, Place, QueueId, ShardMachine};
 use ferrymq_replication::{Applied, Machine, NodeId};
 
-use super::{GET, PURGE};
+use super::{GET, lead::Lead};
 use crate::link::{Attachment, Claims, GetReply, QueueCounts};
 
 /// Messages as they are handed out: number, whether they were handed out before, and the message encoded.
@@ -23,11 +17,24 @@ pub(crate) trait Outlet: Send + Sync + 'static {
     /// Messages for a consumer.
     fn deliver(&self, shard: u32, term: u64, to: ConsumerKey, queue: QueueId, messages: Handed);
 
+    /// Entries of the log are to be read, and given to [`ShardState::read`].
+    fn read(&self, shard: u32, term: u64, entries: Vec<u64>);
+
     /// A consumer's queue is gone.
     fn gone(&self, to: ConsumerKey);
 
     /// The last consumer of a queue has gone.
     fn deserted(&self, queue: QueueId);
+}
+
+/// What a get took.
+pub(crate) enum Taken {
+    /// There was nothing.
+    Nothing,
+    /// A message, with its content.
+    Message(GetReply),
+    /// A message, whose content is to be read from here.
+    Elsewhere(GetReply, Place),
 }
 
 /// A shard's state on this node.
@@ -36,22 +43,11 @@ pub(crate) struct ShardState {
     machine: ShardMachine,
     lead: Option<Lead>,
     outlet: Arc<dyn Outlet>,
-    /// Bytes of messages in all shards of this node.
-    memory: Arc<AtomicU64>,
-    counted: u64,
-}
-
-/// What a leader knows and does not replicate.
-struct Lead {
-    term: u64,
-    handouts: HashMap<QueueId, Handout>,
-    /// Nodes that have not told yet what their consumers hold; nothing is handed out before they have, or are given up.
-    awaited: BTreeSet<NodeId>,
 }
 
 impl ShardState {
-    pub(crate) fn new(shard: u32, outlet: Arc<dyn Outlet>, memory: Arc<AtomicU64>) -> Self {
-        Self { shard, machine: ShardMachine::default(), lead: None, outlet, memory, counted: 0 }
+    pub(crate) fn new(shard: u32, outlet: Arc<dyn Outlet>) -> Self {
+        Self { shard, machine: ShardMachine::default(), lead: None, outlet }
     }
 
     pub(crate) fn machine(&self) -> &ShardMachine {
@@ -60,7 +56,7 @@ impl ShardState {
 
     /// This replica leads from now on; these nodes are to say first what they hold.
     pub(crate) fn lead(&mut self, term: u64, awaited: BTreeSet<NodeId>) {
-        self.lead = Some(Lead { term, handouts: HashMap::new(), awaited });
+        self.lead = Some(Lead::new(term, awaited));
     }
 
     /// This replica leads no more.
@@ -123,28 +119,40 @@ impl ShardState {
     }
 
     /// Takes a message for a get; `None` where this replica does not lead.
-    pub(crate) fn get(&mut self, node: NodeId, queue: u64) -> Option<Option<GetReply>> {
+    pub(crate) fn get(&mut self, node: NodeId, queue: u64) -> Option<Taken> {
         let lead = self.lead.as_mut()?;
         if !lead.awaited.is_empty() {
             return None;
         }
-        let Some((id, queue)) = find(&self.machine, queue) else { return Some(None) };
+        let Some((id, queue)) = find(&self.machine, queue) else { return Some(Taken::Nothing) };
         let handout = lead.handouts.entry(id).or_default();
-        let Some(message) = handout.take(queue, ConsumerKey { node, consumer: GET }) else { return Some(None) };
-        let remaining = handout.ready(queue) as u64;
-        Some(queue.get(message).map(|stored| GetReply {
-            message,
-            redelivered: stored.returns > 0,
-            bytes: stored.message.to_vec(),
-            remaining,
-        }))
+        let taken = handout.take(queue, ConsumerKey { node, consumer: GET });
+        let remaining = handout.ready(queue);
+        let Some((message, place)) = taken.and_then(|message| Some((message, queue.place(message)?))) else {
+            return Some(Taken::Nothing);
+        };
+        let redelivered = queue.returns(message) > 0;
+        let reply = |bytes| GetReply { message, redelivered, bytes, remaining };
+        Some(match lead.bodies.message(&self.machine, id, place) {
+            Some(bytes) => Taken::Message(reply(bytes.to_vec())),
+            None => Taken::Elsewhere(reply(Vec::new()), place),
+        })
     }
 
-    /// Takes all that is ready, to be purged; `None` where this replica does not lead.
-    pub(crate) fn take_all(&mut self, node: NodeId, queue: u64) -> Option<Vec<u64>> {
+    /// These entries of the log were read, for the leader of this term.
+    pub(crate) fn read(&mut self, term: u64, entries: Vec<(u64, Option<Bytes>)>) {
+        if let Some(lead) = self.lead.as_mut().filter(|lead| lead.term == term) {
+            lead.read(self.shard, entries, &self.machine, &*self.outlet);
+        }
+    }
+
+    /// What a purge of a queue is to remove: up to which message, which not, and how many; `None` where this replica does
+    /// not lead.
+    pub(crate) fn purge(&mut self, queue: u64) -> Option<(u64, Vec<u64>, u64)> {
         let lead = self.lead.as_mut()?;
-        let Some((id, queue)) = find(&self.machine, queue) else { return Some(Vec::new()) };
-        Some(lead.handouts.entry(id).or_default().take_all(queue, ConsumerKey { node, consumer: PURGE }))
+        let Some((id, queue)) = find(&self.machine, queue) else { return Some((0, Vec::new(), 0)) };
+        let handout = lead.handouts.entry(id).or_default();
+        Some((queue.last(), handout.held(), handout.ready(queue)))
     }
 
     /// Counts queues; `None` where this replica does not lead.
@@ -154,8 +162,8 @@ impl ShardState {
             let Some((id, queue)) = find(&self.machine, *queue) else { return QueueCounts::default() };
             let handout = lead.handouts.get(&id);
             QueueCounts {
-                ready: handout.map_or(queue.len(), |handout| handout.ready(queue)) as u64,
-                messages: queue.len() as u64,
+                ready: handout.map_or(queue.len(), |handout| handout.ready(queue)),
+                messages: queue.len(),
                 consumers: u32::try_from(handout.map_or(0, Handout::consumers)).unwrap_or(u32::MAX),
             }
         };
@@ -181,40 +189,6 @@ impl ShardState {
         held
     }
 
-    fn follow_up(&mut self, effects: &[Effect]) {
-        let Some(lead) = self.lead.as_mut() else { return };
-        let mut touched: Vec<QueueId> = Vec::new();
-        for effect in effects {
-            let queue = match *effect {
-                Effect::Enqueued { queue, .. } => queue,
-                Effect::Removed { queue, message } => {
-                    if let Some(handout) = lead.handouts.get_mut(&queue) {
-                        handout.removed(message);
-                    }
-                    queue
-                }
-                Effect::Returned { queue, message } => {
-                    if let Some(handout) = lead.handouts.get_mut(&queue) {
-                        handout.returned(message);
-                    }
-                    queue
-                }
-                Effect::Deleted { queue } => {
-                    for key in lead.handouts.remove(&queue).iter().flat_map(Handout::keys) {
-                        self.outlet.gone(key);
-                    }
-                    continue;
-                }
-            };
-            if touched.last() != Some(&queue) {
-                touched.push(queue);
-            }
-        }
-        touched.sort_unstable();
-        touched.dedup();
-        touched.into_iter().for_each(|queue| self.hand_out(queue));
-    }
-
     fn hand_out_all(&mut self) {
         let Some(lead) = &self.lead else { return };
         let queues: Vec<QueueId> = lead.handouts.keys().copied().collect();
@@ -222,43 +196,36 @@ impl ShardState {
     }
 
     fn hand_out(&mut self, id: QueueId) {
-        let Some(lead) = self.lead.as_mut().filter(|lead| lead.awaited.is_empty()) else { return };
-        let Some(handout) = lead.handouts.get_mut(&id) else { return };
-        let Some(queue) = self.machine.queue(id) else { return };
-        let mut out: Vec<HandedOut> = Vec::new();
-        handout.hand_out(queue, &mut out);
-        let mut by_consumer: Vec<(ConsumerKey, Handed)> = Vec::new();
-        for HandedOut { to, message } in out {
-            let Some(stored) = queue.get(message) else { continue };
-            let item = (message, stored.returns > 0, stored.message.clone());
-            match by_consumer.iter_mut().find(|(key, _)| *key == to) {
-                Some((_, messages)) => messages.push(item),
-                None => by_consumer.push((to, vec![item])),
-            }
+        if let Some(lead) = &mut self.lead {
+            lead.hand_out(self.shard, id, &self.machine, &*self.outlet);
         }
-        for (to, messages) in by_consumer {
-            self.outlet.deliver(self.shard, lead.term, to, id, messages);
-        }
-    }
-
-    fn count_memory(&mut self) {
-        let now = self.machine.bytes();
-        if now >= self.counted {
-            self.memory.fetch_add(now - self.counted, Ordering::Relaxed);
-        } else {
-            self.memory.fetch_sub(self.counted - now, Ordering::Relaxed);
-        }
-        self.counted = now;
     }
 }
 
 impl Machine for ShardState {
-    fn apply(&mut self, _at: Applied, command: Bytes) -> Bytes {
-        let mut effects = Vec::new();
-        let reply = self.machine.apply(command, &mut effects);
-        self.count_memory();
-        self.follow_up(&effects);
+    fn apply(&mut self, at: Applied, command: Bytes, freed: &mut Vec<u64>) -> Bytes {
+        let mut effects = Effects::default();
+        let reply = self.machine.apply(Moment { entry: at.index, time: at.time }, command.clone(), &mut effects);
+        if let Some(lead) = &mut self.lead {
+            lead.bodies.forget(&effects.freed);
+            if self.machine.needs(at.index) {
+                lead.bodies.insert(at.index, command);
+            }
+            for queue in lead.follow(&effects.happened, &self.machine, &*self.outlet) {
+                lead.hand_out(self.shard, queue, &self.machine, &*self.outlet);
+            }
+        }
+        *freed = effects.freed;
         reply
+    }
+
+    fn needs(&self, index: u64) -> bool {
+        self.machine.needs(index)
+    }
+
+    fn distil(&self, index: u64, command: Bytes) -> Bytes {
+        // What cannot be read put nothing into any queue.
+        self.machine.distil(index, command).unwrap_or_default()
     }
 
     fn snapshot(&self) -> Bytes {
@@ -267,14 +234,7 @@ impl Machine for ShardState {
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
         self.machine = ShardMachine::restore(snapshot).map_err(|error| error.to_string())?;
-        self.count_memory();
         Ok(())
-    }
-}
-
-impl Drop for ShardState {
-    fn drop(&mut self) {
-        self.memory.fetch_sub(self.counted, Ordering::Relaxed);
     }
 }
 

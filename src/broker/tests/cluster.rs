@@ -2,7 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not as it should be")]
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ferrymq_broker::{FirstNode, FirstUser, Formation, Node, Session, Settings, Timing};
@@ -19,6 +26,8 @@ struct Cluster {
     directory: TempDir,
     ports: Vec<u16>,
     nodes: Vec<Option<Node>>,
+    /// What the nodes take their process to use.
+    memory: Arc<AtomicU64>,
 }
 
 impl Cluster {
@@ -39,7 +48,7 @@ impl Cluster {
             }
         };
         let ports = (0..brokers as u16).map(|ordinal| base + ordinal).collect();
-        let mut cluster = Self { directory, ports, nodes: Vec::new() };
+        let mut cluster = Self { directory, ports, nodes: Vec::new(), memory: Arc::default() };
         for (ordinal, listener) in listeners.into_iter().enumerate() {
             let node = Node::start(cluster.settings(ordinal), listener).await.unwrap();
             cluster.nodes.push(Some(node));
@@ -71,6 +80,10 @@ impl Cluster {
             journal: Options { segment_bytes: 4 << 20, ..Options::default() },
             peer_address: format!("127.0.0.1:{}{{ordinal}}", &base[..base.len() - 1]),
             token: "secret".into(),
+            memory_used: {
+                let memory = self.memory.clone();
+                Arc::new(move || memory.load(Ordering::Relaxed))
+            },
             memory_high_water: 64 << 20,
             timing: Timing::default(),
         }
@@ -410,31 +423,57 @@ async fn a_queue_is_counted_got_from_purged_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn publishers_wait_while_messages_take_too_much_memory_and_go_on_after() {
+async fn publishers_wait_while_a_broker_takes_too_much_memory_and_go_on_after() {
     in_time(async {
         let cluster = Cluster::of(1).await;
         let mut publisher = cluster.client(0).await;
         publisher.declare("q").await;
-        let body = "x".repeat(1 << 20);
-        for _ in 0..66 {
-            publisher.publish("q", &body).await;
-            publisher.all_confirmed().await;
-        }
-        loop {
-            if let Event::Blocked(_) = publisher.events.recv().await.unwrap() {
-                break;
-            }
-        }
+        publisher.publish("q", "before").await;
+        publisher.all_confirmed().await;
+        cluster.memory.store(65 << 20, Ordering::Relaxed);
+        while !matches!(publisher.events.recv().await.unwrap(), Event::Blocked(_)) {}
         let mut consumer = cluster.client(0).await;
         consumer.consume("q", 10).await;
-        let drain = async {
-            for _ in 0..66 {
-                let got = consumer.receive(1).await;
-                consumer.accept(&got);
-            }
+        let relief = async {
+            let got = consumer.receive(1).await;
+            consumer.accept(&got);
+            cluster.memory.store(0, Ordering::Relaxed);
         };
-        let (_, ()) = tokio::join!(publisher.publish("q", "last"), drain);
+        tokio::join!(publisher.publish("q", "after"), relief);
         publisher.all_confirmed().await;
+    })
+    .await;
+}
+
+/// More than what is kept in memory: most of it is read from the journal again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backlog_is_read_from_the_journal_in_its_order_by_any_leader() {
+    in_time(async {
+        let mut cluster = Cluster::of(3).await;
+        let mut client = cluster.client(0).await;
+        client.declare("q").await;
+        let body = |number: u32| format!("{number} {}", "x".repeat(50_000));
+        for number in 0..200 {
+            client.publish("q", &body(number)).await;
+            if number % 50 == 49 {
+                client.all_confirmed().await;
+            }
+        }
+        let mut consumer = cluster.client(2).await;
+        consumer.consume("q", 30).await;
+        for number in 0..200 {
+            // One of these leads.
+            if let Some(node) = [50, 100].iter().position(|at| *at == number) {
+                cluster.stop(node).await;
+            }
+            if let Some(node) = [60, 110].iter().position(|at| *at == number) {
+                cluster.start(node).await;
+                cluster.all_healthy().await;
+            }
+            let got = consumer.receive(1).await;
+            assert_eq!((&got[0].message.body[..], got[0].redelivered), (body(number).as_bytes(), false));
+            consumer.accept(&got);
+        }
     })
     .await;
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not as it should be")]
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     future::Future,
     path::Path,
     pin::Pin,
@@ -16,30 +16,44 @@ use ferrymq_journal::{Options, SystemDisk};
 use ferrymq_replication::{Applied, Group, GroupId, Lane, Machine, NodeId, Store, Timing, Transport, TransportError};
 use tempfile::TempDir;
 
-/// Keeps what it was told, in order.
+/// Keeps in mind which words it was told, in order, and leaves them in the log; `-` makes it forget the second.
 #[derive(Default)]
-struct Memory(Vec<Bytes>);
+struct Memory(VecDeque<u64>);
 
 impl Machine for Memory {
-    fn apply(&mut self, _at: Applied, command: Bytes) -> Bytes {
-        self.0.push(command.clone());
+    fn apply(&mut self, at: Applied, command: Bytes, freed: &mut Vec<u64>) -> Bytes {
+        if command == "-" {
+            freed.extend(self.0.remove(1));
+        } else {
+            self.0.push_back(at.index);
+        }
         command
     }
 
+    fn needs(&self, index: u64) -> bool {
+        self.0.contains(&index)
+    }
+
     fn snapshot(&self) -> Bytes {
-        Bytes::from(self.0.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect::<Vec<_>>().join("\n"))
+        Bytes::from(self.0.iter().map(u64::to_string).collect::<Vec<_>>().join("\n"))
     }
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
         let text = String::from_utf8(snapshot.to_vec()).map_err(|error| error.to_string())?;
-        self.0 = text.lines().map(|line| Bytes::from(line.to_owned())).collect();
+        self.0 = text.lines().map(|line| line.parse().unwrap()).collect();
         Ok(())
     }
+}
+
+fn words_of(group: &Group<Memory>) -> Option<Vec<Bytes>> {
+    let indexes = group.machine().0.clone();
+    indexes.into_iter().map(|index| group.command(index).ok()).collect()
 }
 
 #[derive(Default)]
 struct Wire {
     groups: Mutex<HashMap<NodeId, Arc<Group<Memory>>>>,
+    stores: Mutex<HashMap<NodeId, Arc<Store>>>,
     cut: Mutex<HashSet<NodeId>>,
 }
 
@@ -89,13 +103,26 @@ impl Cluster {
 
     async fn start(&self, node: NodeId) {
         let directory = self.directory.path().join(node.to_string());
-        let group = open(node, &directory, self.wire.clone()).await;
+        let (group, store) = open(node, &directory, self.wire.clone()).await;
+        self.wire.stores.lock().unwrap().insert(node, store);
         self.wire.groups.lock().unwrap().insert(node, group);
     }
 
     async fn stop(&self, node: NodeId) {
         let group = self.wire.groups.lock().unwrap().remove(&node).unwrap();
         group.stop().await;
+        self.wire.stores.lock().unwrap().remove(&node).unwrap().close();
+    }
+
+    async fn upkeep(&self, node: NodeId) {
+        let store = self.wire.stores.lock().unwrap().get(&node).unwrap().clone();
+        self.group(node).upkeep(store.clean_before()).await.unwrap();
+    }
+
+    fn journal_bytes(&self, node: NodeId) -> u64 {
+        let files = std::fs::read_dir(self.directory.path().join(node.to_string()).join("journal")).unwrap();
+        // A file may go while they are counted.
+        files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).sum()
     }
 
     fn group(&self, node: NodeId) -> Arc<Group<Memory>> {
@@ -131,7 +158,7 @@ impl Cluster {
         let words: Vec<Bytes> = words.iter().map(|word| Bytes::from((*word).to_owned())).collect();
         loop {
             let groups: Vec<_> = self.wire.groups.lock().unwrap().values().cloned().collect();
-            if groups.iter().all(|group| group.machine().0 == words) {
+            if groups.iter().all(|group| words_of(group).as_ref() == Some(&words)) {
                 return;
             }
             tokio::task::yield_now().await;
@@ -139,12 +166,12 @@ impl Cluster {
     }
 }
 
-async fn open(node: NodeId, directory: &Path, wire: Arc<Wire>) -> Arc<Group<Memory>> {
+async fn open(node: NodeId, directory: &Path, wire: Arc<Wire>) -> (Arc<Group<Memory>>, Arc<Store>) {
     let options = Options { segment_bytes: 1 << 20, ..Options::default() };
-    let store = Store::open(Arc::new(SystemDisk), directory.to_path_buf(), options).unwrap();
+    let store = Arc::new(Store::open(Arc::new(SystemDisk), directory.to_path_buf(), options).unwrap());
     let transport = Arc::new(From { node, wire });
     let machine = Arc::new(Mutex::new(Memory::default()));
-    Group::open(7, node, Arc::new(store), transport, machine, Timing::default()).await.unwrap()
+    (Group::open(7, node, store.clone(), transport, machine, Timing::default()).await.unwrap(), store)
 }
 
 async fn in_time<T>(story: impl Future<Output = T>) -> T {
@@ -221,7 +248,7 @@ async fn a_log_that_was_cut_to_a_snapshot_fills_a_new_node_and_survives_a_restar
             cluster.say(&big).await;
             words.push(big.as_str());
             for node in 1..=3 {
-                cluster.group(node).upkeep().await.unwrap();
+                cluster.upkeep(node).await;
             }
         }
         cluster.all_have(&words).await;
@@ -237,6 +264,38 @@ async fn a_log_that_was_cut_to_a_snapshot_fills_a_new_node_and_survives_a_restar
             tokio::task::yield_now().await;
         }
         cluster.all_have(&words).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_needed_of_old_segments_is_written_again_so_that_the_rest_can_go() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        cluster.say("stays").await;
+        let big = "x".repeat(300_000);
+        for _ in 0..60 {
+            cluster.say(&big).await;
+        }
+        // All but the first word is forgotten, again and again.
+        for _ in 0..60 {
+            cluster.say("-").await;
+            cluster.say(&big).await;
+        }
+        for _ in 0..60 {
+            cluster.say("-").await;
+        }
+        cluster.say("last").await;
+        for node in 1..=3 {
+            let full = cluster.journal_bytes(node);
+            while cluster.journal_bytes(node) > 12 << 20 {
+                cluster.upkeep(node).await;
+            }
+            assert!(full > 30 << 20);
+            cluster.stop(node).await;
+            cluster.start(node).await;
+        }
+        cluster.all_have(&["stays", "last"]).await;
     })
     .await;
 }

@@ -1,0 +1,158 @@
+//! What a shard's leader knows and does not replicate: who gets which message now, and the messages on their way.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use bytes::Bytes;
+use ferrymq_queue::{ConsumerKey, Effect, HandedOut, Handout, QueueId, ShardMachine};
+use ferrymq_replication::NodeId;
+
+use super::{Handed, Outlet, bodies::Bodies};
+
+/// Entries that are read ahead of a queue's consumers: about so many bytes, and at most so many.
+const READ_AHEAD_BYTES: u64 = 1 << 20;
+const READ_AHEAD_ENTRIES: usize = 16;
+
+/// What a leader knows.
+pub(super) struct Lead {
+    pub(super) term: u64,
+    pub(super) handouts: HashMap<QueueId, Handout>,
+    /// Nodes that have not told yet what their consumers hold; nothing is handed out before they have, or are given up.
+    pub(super) awaited: BTreeSet<NodeId>,
+    pub(super) bodies: Bodies,
+    /// Handed out, while the entries in which they lie are read: by queue, in order.
+    waiting: BTreeMap<QueueId, VecDeque<HandedOut>>,
+    /// Entries that are being read.
+    reading: BTreeSet<u64>,
+}
+
+impl Lead {
+    pub(super) fn new(term: u64, awaited: BTreeSet<NodeId>) -> Self {
+        Self {
+            term,
+            handouts: HashMap::new(),
+            awaited,
+            bodies: Bodies::default(),
+            waiting: BTreeMap::new(),
+            reading: BTreeSet::new(),
+        }
+    }
+
+    /// Follows what happened; gives the queues in which something may be handed out by it.
+    pub(super) fn follow(&mut self, effects: &[Effect], machine: &ShardMachine, outlet: &dyn Outlet) -> Vec<QueueId> {
+        let mut touched: Vec<QueueId> = Vec::new();
+        for effect in effects {
+            let queue = match *effect {
+                Effect::Enqueued { queue, .. } => queue,
+                Effect::Removed { queue, first, count } => {
+                    if let Some(handout) = self.handouts.get_mut(&queue) {
+                        (first..first + u64::from(count)).for_each(|message| handout.removed(message));
+                    }
+                    queue
+                }
+                Effect::Returned { queue, message } => {
+                    if let Some(handout) = self.handouts.get_mut(&queue) {
+                        handout.returned(message);
+                    }
+                    queue
+                }
+                Effect::Purged { queue, .. } => {
+                    if let (Some(handout), Some(stored)) = (self.handouts.get_mut(&queue), machine.queue(queue)) {
+                        handout.purged(stored);
+                    }
+                    queue
+                }
+                Effect::Deleted { queue } => {
+                    self.waiting.remove(&queue);
+                    for key in self.handouts.remove(&queue).iter().flat_map(Handout::keys) {
+                        outlet.gone(key);
+                    }
+                    continue;
+                }
+            };
+            if touched.last() != Some(&queue) {
+                touched.push(queue);
+            }
+        }
+        touched.sort_unstable();
+        touched.dedup();
+        touched
+    }
+
+    /// Hands out what is ready in a queue to whoever has room for it.
+    pub(super) fn hand_out(&mut self, shard: u32, id: QueueId, machine: &ShardMachine, outlet: &dyn Outlet) {
+        if !self.awaited.is_empty() {
+            return;
+        }
+        let Some(handout) = self.handouts.get_mut(&id) else { return };
+        let Some(queue) = machine.queue(id) else { return };
+        let mut out: Vec<HandedOut> = Vec::new();
+        handout.hand_out(queue, &mut out);
+        if out.is_empty() {
+            return;
+        }
+        // Behind what waits: consumers get messages in their order.
+        self.waiting.entry(id).or_default().extend(out);
+        self.pass_on(shard, id, machine, outlet);
+    }
+
+    /// These entries were read.
+    pub(super) fn read(
+        &mut self,
+        shard: u32,
+        entries: Vec<(u64, Option<Bytes>)>,
+        machine: &ShardMachine,
+        outlet: &dyn Outlet,
+    ) {
+        for (entry, bytes) in entries {
+            self.reading.remove(&entry);
+            if let Some(bytes) = bytes.filter(|_| machine.needs(entry)) {
+                self.bodies.insert(entry, bytes);
+            }
+        }
+        let queues: Vec<QueueId> = self.waiting.keys().copied().collect();
+        queues.into_iter().for_each(|id| self.pass_on(shard, id, machine, outlet));
+    }
+
+    /// Passes on what was handed out and is in memory, up to the first that must be read.
+    fn pass_on(&mut self, shard: u32, id: QueueId, machine: &ShardMachine, outlet: &dyn Outlet) {
+        let (Some(waiting), Some(queue)) = (self.waiting.get_mut(&id), machine.queue(id)) else { return };
+        let mut by_consumer: Vec<(ConsumerKey, Handed)> = Vec::new();
+        let mut missing = None;
+        while let Some(HandedOut { to, message }) = waiting.front().copied() {
+            // Settled or deleted meanwhile.
+            let Some(place) = queue.place(message) else {
+                waiting.pop_front();
+                continue;
+            };
+            let Some(body) = self.bodies.message(machine, id, place) else {
+                missing = Some(message);
+                break;
+            };
+            waiting.pop_front();
+            let item = (message, queue.returns(message) > 0, body);
+            match by_consumer.iter_mut().find(|(key, _)| *key == to) {
+                Some((_, messages)) => messages.push(item),
+                None => by_consumer.push((to, vec![item])),
+            }
+        }
+        if let Some(message) = missing {
+            let mut bytes = 0;
+            let ahead = queue.entries_from(message).take(READ_AHEAD_ENTRIES).take_while(|(_, size)| {
+                let before = bytes;
+                bytes += size;
+                before < READ_AHEAD_BYTES
+            });
+            let wanted = ahead.map(|(entry, _)| entry);
+            let wanted: Vec<u64> =
+                wanted.filter(|entry| !self.bodies.has(*entry) && self.reading.insert(*entry)).collect();
+            if !wanted.is_empty() {
+                outlet.read(shard, self.term, wanted);
+            }
+        } else {
+            self.waiting.remove(&id);
+        }
+        for (to, messages) in by_consumer {
+            outlet.deliver(shard, self.term, to, id, messages);
+        }
+    }
+}

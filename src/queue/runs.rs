@@ -1,0 +1,319 @@
+//! Which messages a queue has, and in which entries of the log they lie: about fifty bytes for all messages that an entry
+//! put into one queue, however many and however big.
+
+use std::collections::VecDeque;
+
+use bytes::BytesMut;
+use ferrymq_wire::{Malformed, Reader, Write};
+
+/// Where a message lies: it is the one with this ordinal among those that the entry put into its queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The entry's index in its shard's log.
+    pub entry: u64,
+    /// Counts from 0.
+    pub ordinal: u32,
+}
+
+/// Messages of one entry, which follow each other in the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Run {
+    /// Number of its first message.
+    first: u64,
+    /// Messages that there were, and that there are.
+    count: u32,
+    live: u32,
+    /// Where its first message lies.
+    place: Place,
+    /// When the entry was taken: milliseconds since 1970.
+    time: u64,
+    /// Bytes of the messages that there are; where some have gone, by their average.
+    bytes: u64,
+    /// A bit for each message that has gone, where some have.
+    gone: Option<Box<[u64]>>,
+}
+
+impl Run {
+    fn end(&self) -> u64 {
+        self.first + u64::from(self.count)
+    }
+
+    fn has(&self, offset: u32) -> bool {
+        offset < self.count && self.live > 0 && !self.is_gone(offset)
+    }
+
+    fn is_gone(&self, offset: u32) -> bool {
+        let word = self.gone.as_ref().and_then(|words| words.get(offset as usize / 64));
+        word.is_some_and(|word| word >> (offset % 64) & 1 == 1)
+    }
+
+    fn remove(&mut self, offset: u32) -> bool {
+        if !self.has(offset) {
+            return false;
+        }
+        self.bytes -= self.bytes / u64::from(self.live);
+        self.live -= 1;
+        if self.live == 0 {
+            self.gone = None;
+            return true;
+        }
+        let words = (self.count as usize).div_ceil(64);
+        let gone = self.gone.get_or_insert_with(|| vec![0; words].into());
+        if let Some(word) = gone.get_mut(offset as usize / 64) {
+            *word |= 1 << (offset % 64);
+        }
+        true
+    }
+
+    fn next_live(&self, offset: u32) -> Option<u32> {
+        if self.live == 0 {
+            return None;
+        }
+        (offset..self.count).find(|offset| !self.is_gone(*offset))
+    }
+}
+
+/// The messages of a queue, by number. Numbers count up from 1 and are never used again.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Runs {
+    last: u64,
+    runs: VecDeque<Run>,
+    /// Runs of which nothing is left, and that are not at the front.
+    empty: usize,
+    live: u64,
+    bytes: u64,
+    /// The last entry that put messages, and how many. Of no use once the next entry is applied: it is not saved.
+    filling: Option<(u64, u32)>,
+}
+
+impl Runs {
+    pub(crate) fn len(&self) -> u64 {
+        self.live
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Number of the last message that there ever was.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Puts a message at the end, and gives its number. Entries come in their order, and the messages of each in theirs.
+    pub(crate) fn push(&mut self, place: Place, time: u64, bytes: u64) -> u64 {
+        self.last += 1;
+        self.live += 1;
+        self.bytes += bytes;
+        self.filling = Some((place.entry, place.ordinal + 1));
+        match self.runs.back_mut().filter(|run| run.place.entry == place.entry && run.gone.is_none() && run.live > 0) {
+            Some(run) => {
+                run.count += 1;
+                run.live += 1;
+                run.bytes += bytes;
+            }
+            None => {
+                let run = Run { first: self.last, count: 1, live: 1, place, time, bytes, gone: None };
+                self.runs.push_back(run);
+            }
+        }
+        self.last
+    }
+
+    /// Removes a message, and gives the entry in which it lay.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<u64> {
+        let at = self.find(number)?;
+        let run = self.runs.get_mut(at)?;
+        let before = run.bytes;
+        if !run.remove(offset_in(run, number)?) {
+            return None;
+        }
+        self.bytes -= before - run.bytes;
+        self.live -= 1;
+        let entry = run.place.entry;
+        if run.live == 0 {
+            self.empty += 1;
+            self.drop_empty();
+        }
+        Some(entry)
+    }
+
+    /// Where a message lies, if it is there.
+    pub(crate) fn place(&self, number: u64) -> Option<Place> {
+        let run = self.runs.get(self.find(number)?)?;
+        let offset = offset_in(run, number).filter(|offset| run.has(*offset))?;
+        Some(Place { entry: run.place.entry, ordinal: run.place.ordinal + offset })
+    }
+
+    /// The first message with this number or a higher one.
+    pub(crate) fn next(&self, number: u64) -> Option<u64> {
+        let from = self.runs.partition_point(|run| run.end() <= number);
+        self.runs.range(from..).find_map(|run| {
+            let offset = u32::try_from(number.saturating_sub(run.first)).ok()?;
+            run.next_live(offset).map(|offset| run.first + u64::from(offset))
+        })
+    }
+
+    /// The entries in which this message and those after it lie, in order, with their bytes that are live.
+    pub(crate) fn entries_from(&self, number: u64) -> impl Iterator<Item = (u64, u64)> {
+        let from = self.runs.partition_point(|run| run.end() <= number);
+        self.runs.range(from..).filter(|run| run.live > 0).map(|run| (run.place.entry, run.bytes))
+    }
+
+    /// Every entry in which a message lies, with how many lie there.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.runs.iter().filter(|run| run.live > 0).map(|run| (run.place.entry, run.live))
+    }
+
+    /// Whether a message lies there.
+    pub(crate) fn has(&self, place: Place) -> bool {
+        let from = self.runs.partition_point(|run| run.place.entry < place.entry);
+        let of_entry = self.runs.range(from..).take_while(|run| run.place.entry == place.entry);
+        let mut offsets = of_entry.map(|run| (run, place.ordinal.checked_sub(run.place.ordinal)));
+        offsets.any(|(run, offset)| offset.is_some_and(|offset| run.has(offset)))
+    }
+
+    /// Messages that the entry has put into the queue so far, where that is the last one that put any.
+    pub(crate) fn ordinals_used(&self, entry: u64) -> u32 {
+        self.filling.filter(|(last, _)| *last == entry).map_or(0, |(_, used)| used)
+    }
+
+    fn find(&self, number: u64) -> Option<usize> {
+        // What is settled is mostly at the front.
+        if self.runs.front().is_some_and(|run| run.end() > number) {
+            return Some(0);
+        }
+        Some(self.runs.partition_point(|run| run.end() <= number)).filter(|at| *at < self.runs.len())
+    }
+
+    fn drop_empty(&mut self) {
+        while self.runs.front().is_some_and(|run| run.live == 0) {
+            self.runs.pop_front();
+            self.empty -= 1;
+        }
+        if self.empty > 16 && self.empty > self.runs.len() / 2 {
+            self.runs.retain(|run| run.live > 0);
+            self.empty = 0;
+        }
+        if self.runs.capacity() > 64 && self.runs.len() < self.runs.capacity() / 4 {
+            self.runs.shrink_to(self.runs.len() * 2);
+        }
+    }
+
+    pub(crate) fn save(&self, out: &mut BytesMut) {
+        out.write_u64(self.last);
+        let live = self.runs.iter().filter(|run| run.live > 0);
+        out.write_u64(live.clone().count() as u64);
+        for run in live {
+            out.write_u64(run.first);
+            out.write_u32(run.count);
+            out.write_u64(run.place.entry);
+            out.write_u32(run.place.ordinal);
+            out.write_u64(run.time);
+            out.write_u64(run.bytes);
+            let gone = run.gone.as_deref().unwrap_or_default();
+            out.write_u32(u32::try_from(gone.len()).unwrap_or(u32::MAX));
+            gone.iter().for_each(|word| out.write_u64(*word));
+        }
+    }
+
+    pub(crate) fn restore(from: &mut Reader) -> Result<Self, Malformed> {
+        let mut all = Self { last: from.u64("last")?, ..Self::default() };
+        for _ in 0..from.u64("runs")? {
+            let first = from.u64("first")?;
+            let count = from.u32("count")?;
+            let place = Place { entry: from.u64("entry")?, ordinal: from.u32("ordinal")? };
+            let (time, bytes) = (from.u64("time")?, from.u64("bytes")?);
+            let words = from.u32("gone")? as usize;
+            let mut gone = Vec::with_capacity(words.min(from.left() / 8));
+            for _ in 0..words {
+                gone.push(from.u64("gone")?);
+            }
+            let went = gone.iter().map(|word| word.count_ones()).sum::<u32>();
+            let live = count.checked_sub(went).filter(|live| *live > 0);
+            let live = live.ok_or(Malformed::Unknown { field: "gone", value: went.into() })?;
+            let gone = Some(gone).filter(|words| !words.is_empty()).map(Into::into);
+            all.live += u64::from(live);
+            all.bytes += bytes;
+            all.runs.push_back(Run { first, count, live, place, time, bytes, gone });
+        }
+        Ok(all)
+    }
+}
+
+fn offset_in(run: &Run, number: u64) -> Option<u32> {
+    u32::try_from(number.checked_sub(run.first)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(entries: &[(u64, u32)]) -> Runs {
+        let mut runs = Runs::default();
+        for (entry, count) in entries {
+            for _ in 0..*count {
+                let ordinal = runs.ordinals_used(*entry);
+                runs.push(Place { entry: *entry, ordinal }, 0, 10);
+            }
+        }
+        runs
+    }
+
+    #[test]
+    fn messages_are_found_where_they_lie() {
+        let runs = runs(&[(5, 3), (9, 2)]);
+        assert_eq!(runs.place(1), Some(Place { entry: 5, ordinal: 0 }));
+        assert_eq!(runs.place(3), Some(Place { entry: 5, ordinal: 2 }));
+        assert_eq!(runs.place(4), Some(Place { entry: 9, ordinal: 0 }));
+        assert_eq!(runs.place(6), None);
+        assert_eq!(runs.place(0), None);
+        assert_eq!(runs.entries().collect::<Vec<_>>(), [(5, 3), (9, 2)]);
+    }
+
+    #[test]
+    fn what_is_removed_is_gone_once_and_the_rest_is_in_order() {
+        let mut runs = runs(&[(1, 3), (2, 3)]);
+        assert_eq!(runs.remove(2), Some(1));
+        assert_eq!(runs.remove(2), None);
+        assert_eq!(runs.remove(4), Some(2));
+        let mut left = Vec::new();
+        let mut at = 0;
+        while let Some(number) = runs.next(at) {
+            left.push(number);
+            at = number + 1;
+        }
+        assert_eq!(left, [1, 3, 5, 6]);
+        assert_eq!((runs.len(), runs.bytes()), (4, 40));
+        for number in left {
+            assert!(runs.remove(number).is_some());
+        }
+        assert_eq!((runs.len(), runs.bytes(), runs.next(0)), (0, 0, None));
+        assert_eq!(runs.push(Place { entry: 3, ordinal: 0 }, 0, 1), 7);
+    }
+
+    #[test]
+    fn an_entry_that_lost_messages_before_it_ended_goes_on_in_its_place() {
+        let mut runs = runs(&[(1, 2)]);
+        runs.remove(1);
+        runs.remove(2);
+        assert_eq!(runs.ordinals_used(1), 2);
+        runs.push(Place { entry: 1, ordinal: 2 }, 0, 10);
+        assert_eq!(runs.place(3), Some(Place { entry: 1, ordinal: 2 }));
+    }
+
+    #[test]
+    fn what_was_saved_is_restored() {
+        let mut runs = runs(&[(1, 70), (2, 1), (4, 3)]);
+        [1, 65, 71].into_iter().for_each(|number| {
+            runs.remove(number);
+        });
+        let mut out = BytesMut::new();
+        runs.save(&mut out);
+        let restored = Runs::restore(&mut Reader::new(out.freeze())).unwrap();
+        assert_eq!((restored.len(), restored.bytes(), restored.last()), (71, 710, 74));
+        assert_eq!(restored.next(1), Some(2));
+        assert_eq!(restored.place(65), None);
+        assert_eq!(restored.place(72), Some(Place { entry: 4, ordinal: 0 }));
+    }
+}
