@@ -34,6 +34,8 @@ enum Command {
     Dev(ferrymq_cli::dev::Arguments),
     /// Asks a broker, or tells it something.
     Ctl(ferrymq_cli::ctl::Arguments),
+    /// Measures how fast a broker is: FerryMQ, or another that speaks AMQP 0-9-1.
+    Bench(ferrymq_bench::Arguments),
     /// Prints the custom resource definitions.
     Crds,
 }
@@ -41,7 +43,12 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log(&arguments.command);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut builder = match arguments.command {
+        // It shares its machine with what it measures, and costs the least on one thread.
+        Command::Bench(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(arguments.command)),
         Err(error) => Err(error.into()),
@@ -66,6 +73,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Ctl(arguments) => {
             print!("{}", ferrymq_cli::ctl::run(&arguments).await?);
             Ok(())
+        }
+        Command::Bench(arguments) => {
+            let (mut out, mut aside) = (std::io::stdout(), std::io::stderr());
+            Ok(ferrymq_bench::run(&arguments, asked_to_stop(), &mut out, &mut aside).await?)
         }
         Command::Crds => {
             print!("{}", ferrymq_api::crds_yaml()?);

@@ -66,13 +66,32 @@ pub enum FrameError {
     },
 }
 
-/// Cuts the next frame out of what was read. `None` where more must be read first. `limit` is what was agreed upon; as
-/// some clients forget that it counts [`OVERHEAD_BYTES`] too, so many more are let pass.
+/// A frame where it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameSlice<'a> {
+    /// What it carries.
+    pub kind: FrameKind,
+    /// Its channel; 0 is the connection's own.
+    pub channel: u16,
+    /// What is in it.
+    pub payload: &'a [u8],
+}
+
+impl FrameSlice<'_> {
+    /// Bytes from its first to its last octet: the next frame follows them.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        HEADER_BYTES + self.payload.len() + 1
+    }
+}
+
+/// Finds the frame that what was read begins with, and leaves it there. `None` where more must be read first. `limit` is
+/// what was agreed upon; as some clients forget that it counts [`OVERHEAD_BYTES`] too, so many more are let pass.
 ///
 /// # Errors
 ///
 /// [`FrameError`], as soon as it is certain.
-pub fn take_frame(input: &mut BytesMut, limit: u32) -> Result<Option<Frame>, FrameError> {
+pub fn peek_frame(input: &[u8], limit: u32) -> Result<Option<FrameSlice<'_>>, FrameError> {
     let Some(&[kind_octet, c0, c1, s0, s1, s2, s3]) = input.first_chunk::<HEADER_BYTES>() else {
         return match input.first() {
             Some(&octet) => FrameKind::from_octet(octet).map(|_| None),
@@ -86,13 +105,24 @@ pub fn take_frame(input: &mut BytesMut, limit: u32) -> Result<Option<Frame>, Fra
     if u64::from(size) > u64::from(limit) {
         return Err(FrameError::TooLarge { kind: kind_octet, channel, bytes, limit });
     }
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let Some(&end) = input.get(HEADER_BYTES + size) else { return Ok(None) };
-    if end != FRAME_END {
-        return Err(FrameError::WrongEnd { kind: kind_octet, channel, found: end });
+    let end = HEADER_BYTES + usize::try_from(size).unwrap_or(usize::MAX);
+    match (input.get(HEADER_BYTES..end), input.get(end)) {
+        (Some(payload), Some(&FRAME_END)) => Ok(Some(FrameSlice { kind, channel, payload })),
+        (Some(_), Some(&found)) => Err(FrameError::WrongEnd { kind: kind_octet, channel, found }),
+        _ => Ok(None),
     }
-    let mut frame = input.split_to(HEADER_BYTES + size + 1);
-    frame.truncate(HEADER_BYTES + size);
+}
+
+/// Cuts the next frame out of what was read. `None` where more must be read first; for `limit` see [`peek_frame`].
+///
+/// # Errors
+///
+/// [`FrameError`], as soon as it is certain.
+pub fn take_frame(input: &mut BytesMut, limit: u32) -> Result<Option<Frame>, FrameError> {
+    let Some(found) = peek_frame(input, limit)? else { return Ok(None) };
+    let (kind, channel, bytes) = (found.kind, found.channel, found.bytes());
+    let mut frame = input.split_to(bytes);
+    frame.truncate(bytes - 1);
     frame.advance(HEADER_BYTES);
     Ok(Some(Frame { kind, channel, payload: frame.freeze() }))
 }

@@ -22,8 +22,8 @@ mod writer;
 pub use content::{ContentHeader, PropertyScan, scan_properties};
 pub use error::DecodeError;
 pub use frame::{
-    Frame, FrameError, FrameKind, MINIMUM_FRAME_BYTES, OVERHEAD_BYTES, put_body, put_content_header, put_heartbeat,
-    put_method, take_frame,
+    Frame, FrameError, FrameKind, FrameSlice, MINIMUM_FRAME_BYTES, OVERHEAD_BYTES, peek_frame, put_body,
+    put_content_header, put_heartbeat, put_method, take_frame,
 };
 pub(crate) use frame::{begin_frame, end_frame, put_body_start};
 pub use method::*;

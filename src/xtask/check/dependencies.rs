@@ -26,9 +26,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["core", "admin-api", "broker", "amqp", "journal", "management", "wire"]),
     ("operator", &["api", "admin-api"]),
     ("cli", &["api", "admin-api", "server"]),
+    // A client: of the front end it takes the codec.
+    ("bench", &["amqp", "core"]),
     ("testkit", &["core", "journal", "replication", "wire"]),
     ("xtask", &[]),
-    ("ferrymq", &["admin-api", "api", "cli", "operator", "server"]),
+    ("ferrymq", &["admin-api", "api", "bench", "cli", "operator", "server"]),
 ];
 
 /// What tests and examples may use besides: those of the admin API's client serve a fake by the real server, and the
