@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Three nodes of RabbitMQ on this machine's loopback, from Debian's package, without a container engine. Needs root.
+#
+#   rabbitmq.sh prepare   install it into a folder of its own, once; the only step that needs a network
+#   rabbitmq.sh run       start three new nodes, say "ready" when they are one cluster, and run them until the standard
+#                         input ends
+#
+#   PEERS    the folder for what is installed and what runs
+#   SUITE    Debian's suite, sid where none is given
+#   MIRROR   Debian's archive, debootstrap's own where none is given
+set -euo pipefail
+: "${PEERS:?the folder for what is installed and what runs}" "${SUITE:=sid}" "${MIRROR:=}"
+export PEERS SUITE MIRROR
+script=$(readlink -f "$0")
+tree=$PEERS/rabbitmq-$SUITE
+
+AMQP=25700              # the first node's; the next ones are above it
+DISTRIBUTION=25710
+PORT_MAPPER=25719       # epmd's, beside the one that the machine may have
+
+say() { echo "rabbitmq: $*" >&2; }
+
+# Everything runs in namespaces of its own: with the first process all others end, and no mount is left behind.
+enclosed() { # step
+  exec unshare --mount --pid --fork --kill-child "$script" "$1"
+}
+
+install() {
+  local part=$tree.part
+  rm -rf "$part"
+  mkdir -p "$part"
+  say "installing Debian's $SUITE into $tree"
+  debootstrap --variant=minbase "$SUITE" "$part" ${MIRROR:+"$MIRROR"} >"$PEERS/rabbitmq-install.log" 2>&1 || failed_install
+  mount -t proc proc "$part/proc"
+  # It is started here, not by the package.
+  printf '#!/bin/sh\nexit 101\n' >"$part/usr/sbin/policy-rc.d"
+  chmod 755 "$part/usr/sbin/policy-rc.d"
+  cp /etc/hosts "$part/etc/hosts"
+  DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 chroot "$part" \
+    apt-get install --yes --no-install-recommends rabbitmq-server >>"$PEERS/rabbitmq-install.log" 2>&1 || failed_install
+  chroot "$part" apt-get clean
+  umount "$part/proc"
+  mv "$part" "$tree"
+}
+
+failed_install() {
+  tail -n 20 "$PEERS/rabbitmq-install.log" >&2
+  say "it could not be installed; all of it is in $PEERS/rabbitmq-install.log"
+  exit 1
+}
+
+# Runs a program of the tree as RabbitMQ's own user, with the settings of node n.
+node() { # n program…
+  local n=$1; shift
+  local home=/srv/r$n
+  chroot --userspec=rabbitmq:rabbitmq "$tree" /usr/bin/env -i \
+    PATH=/usr/lib/rabbitmq/bin:/usr/bin:/bin LANG=C.UTF-8 HOME=/srv \
+    RABBITMQ_NODENAME="r$n@localhost" RABBITMQ_NODE_IP_ADDRESS=127.0.0.1 \
+    RABBITMQ_NODE_PORT=$((AMQP + n)) RABBITMQ_DIST_PORT=$((DISTRIBUTION + n)) \
+    RABBITMQ_MNESIA_BASE="$home" RABBITMQ_LOG_BASE="$home/log" RABBITMQ_CONFIG_FILE=/srv/rabbitmq.conf \
+    RABBITMQ_ENABLED_PLUGINS_FILE=/srv/enabled_plugins ERL_EPMD_ADDRESS=127.0.0.1 ERL_EPMD_PORT=$PORT_MAPPER \
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
+    "$@"
+}
+
+serve() {
+  local n
+  mount -t proc proc "$tree/proc"
+  rm -rf "$tree/srv"
+  mkdir -p "$tree"/srv/r{0,1,2}/log
+  {
+    echo 'cluster_formation.peer_discovery_backend = classic_config'
+    for n in 0 1 2; do echo "cluster_formation.classic_config.nodes.$n = r$n@localhost"; done
+  } >"$tree/srv/rabbitmq.conf"
+  echo '[].' >"$tree/srv/enabled_plugins"
+  head -c 30 /dev/urandom | base64 | tr -dc 'A-Za-z' >"$tree/srv/.erlang.cookie"
+  chmod 400 "$tree/srv/.erlang.cookie"
+  chroot "$tree" chown -R rabbitmq:rabbitmq /srv
+  for n in 0 1 2; do node $n rabbitmq-server >"$tree/srv/r$n/log/output" 2>&1 </dev/null & done
+  for n in 0 1 2; do await $n || { say "node r$n did not come; the logs are in $tree/srv/r$n/log"; exit 1; }; done
+  echo "ready: RabbitMQ $(node 0 rabbitmqctl --quiet version </dev/null)"
+  # Until the standard input ends: so nothing outlives who started this, however that ends.
+  cat >/dev/null
+}
+
+await() { # n
+  local end=$((SECONDS + 120))
+  until node "$1" rabbitmqctl --quiet await_online_nodes 3 --timeout 30 </dev/null >/dev/null 2>&1; do
+    [ $SECONDS -lt $end ] || return 1
+  done
+}
+
+case "${1-}" in
+  prepare)
+    [ ! -d "$tree" ] || exit 0
+    mkdir -p "$PEERS"
+    enclosed install ;;
+  run)
+    [ -d "$tree" ] || { say "not installed: rabbitmq.sh prepare"; exit 1; }
+    enclosed serve ;;
+  install) install ;;
+  serve) serve ;;
+  *) sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "$script" >&2; exit 2 ;;
+esac
