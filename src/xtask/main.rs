@@ -7,7 +7,7 @@
 //! | `test/` | unit tests, client programs, Kubernetes; sums them up |
 //! | `image/` | one static binary, packed into an image without a container engine |
 //! | `cluster/` | the Kubernetes that the tests run on: its binaries, its start and its end |
-//! | `bench.rs` | how fast the broker is |
+//! | `bench/` | how fast the broker is, alone and beside others |
 //! | `generate.rs` | an example of this package: the files that are made from the custom resources |
 //!
 //! What is built here is kept in `$FERRYMQ_CACHE`, by default `~/.cache/ferrymq`, outside of the checkout.
@@ -57,5 +57,17 @@ fn main() -> anyhow::Result<()> {
         Task::Image(options) => image::run(&project, &options),
         Task::Cluster(action) => cluster::run(&project, &action),
         Task::Bench(options) => bench::run(&project, &options),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Arguments;
+
+    #[test]
+    fn what_can_be_typed_contradicts_itself_nowhere() {
+        Arguments::command().debug_assert();
     }
 }

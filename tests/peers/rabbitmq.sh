@@ -77,16 +77,24 @@ serve() {
   chmod 400 "$tree/srv/.erlang.cookie"
   chroot "$tree" chown -R rabbitmq:rabbitmq /srv
   for n in 0 1 2; do node $n rabbitmq-server >"$tree/srv/r$n/log/output" 2>&1 </dev/null & done
-  for n in 0 1 2; do await $n || { say "node r$n did not come; the logs are in $tree/srv/r$n/log"; exit 1; }; done
-  echo "ready: RabbitMQ $(node 0 rabbitmqctl --quiet version </dev/null)"
+  await || { say "the nodes did not become a cluster; the logs are in $tree/srv"; exit 1; }
+  n=$(echo "$tree"/usr/lib/rabbitmq/lib/rabbitmq_server-*)
+  echo "ready: RabbitMQ ${n##*-}"
   # Until the standard input ends: so nothing outlives who started this, however that ends.
   cat >/dev/null
 }
 
-await() { # n
-  local end=$((SECONDS + 120))
-  until node "$1" rabbitmqctl --quiet await_online_nodes 3 --timeout 30 </dev/null >/dev/null 2>&1; do
+# Until the first node knows of the others, and each takes clients.
+await() {
+  local n end=$((SECONDS + 120))
+  until node 0 rabbitmqctl --quiet await_online_nodes 3 --timeout 30 </dev/null >/dev/null 2>&1; do
     [ $SECONDS -lt $end ] || return 1
+  done
+  for n in 0 1 2; do
+    until (exec 3<>"/dev/tcp/127.0.0.1/$((AMQP + n))") 2>/dev/null; do
+      [ $SECONDS -lt $end ] || return 1
+      sleep 0.1
+    done
   done
 }
 
