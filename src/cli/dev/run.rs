@@ -23,8 +23,8 @@ use super::{
     watch::{self, Look, Watch},
 };
 
-/// Memory for the messages of one broker, where the file says nothing: all brokers share one process.
-const MEMORY: u64 = 256 << 20;
+/// Memory beyond which publishers wait, where the file says nothing: all brokers share one process.
+const MEMORY: u64 = 2 << 30;
 
 /// What changes all the time is shown this often.
 const SHOW_AT_LEAST: Duration = Duration::from_secs(2);
