@@ -114,7 +114,7 @@ pub(crate) struct Load {
     /// Declare nothing: the queues are there
     #[arg(long)]
     pub(crate) no_declare: bool,
-    /// Messages that survive a restart of the broker [default]
+    /// Messages that survive a restart of the broker, as it is without --transient
     #[arg(long, overrides_with = "transient")]
     pub(crate) durable: bool,
     /// Messages that need not
