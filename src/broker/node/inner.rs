@@ -19,7 +19,7 @@ use crate::{
     identity::{Identity, IdentityError, IdentityFile, Membership},
     link::{Hello, Links},
     refusal::unavailable,
-    shard::Replica,
+    shard::{Reader, Replica},
 };
 
 /// A node's parts.
@@ -33,6 +33,7 @@ pub(crate) struct Inner {
     pub(super) catalogue: OnceLock<OpenCatalogue>,
     pub(super) replicas: RwLock<HashMap<u32, Arc<Replica>>>,
     pub(super) leaders: Leaders,
+    pub(super) reader: Reader,
     outboxes: RwLock<HashMap<u32, Arc<Outbox>>>,
     consumers: Consumers,
     sessions: Mutex<HashMap<u64, EventSender>>,
@@ -59,7 +60,13 @@ pub(super) struct OpenCatalogue {
 }
 
 impl Inner {
-    pub(super) fn new(settings: Settings, store: Store, file: IdentityFile, identity: Identity) -> Arc<Self> {
+    pub(super) fn new(
+        settings: Settings,
+        store: Store,
+        file: IdentityFile,
+        identity: Identity,
+        reader: Reader,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             settings,
@@ -70,6 +77,7 @@ impl Inner {
             catalogue: OnceLock::new(),
             replicas: RwLock::default(),
             leaders: Leaders::default(),
+            reader,
             outboxes: RwLock::default(),
             consumers: Consumers::default(),
             sessions: Mutex::default(),

@@ -220,8 +220,9 @@ impl Outlet for Backstage {
     }
 
     fn read(&self, shard: u32, term: u64, entries: Vec<u64>) {
-        if let Some(replica) = self.0.upgrade().and_then(|node| node.replica(shard)) {
-            replica.read(term, entries);
+        let Some(node) = self.0.upgrade() else { return };
+        if let Some(replica) = node.replica(shard) {
+            replica.read(&node.reader, term, entries);
         }
     }
 

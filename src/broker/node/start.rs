@@ -20,6 +20,7 @@ use super::{ClusterView, FormError, Formation, Inner, SafeToStop, Topic, TopicRe
 use crate::{
     identity::{IdentityError, IdentityFile},
     link::listen,
+    shard::Reader,
 };
 
 /// How long handing over may take.
@@ -66,6 +67,9 @@ pub enum StartError {
     /// Its copy of the catalogue.
     #[error("cannot open the catalogue")]
     Catalogue(#[source] io::Error),
+    /// The thread that reads its log.
+    #[error("cannot start the thread that reads the log")]
+    Reader(#[source] io::Error),
     /// Its data directory.
     #[error("cannot make the data directory {directory}")]
     Directory {
@@ -118,7 +122,8 @@ impl Node {
         });
         let (store, file, identity) =
             opened.await.map_err(|error| StartError::Directory { directory, source: io::Error::other(error) })??;
-        let inner = Inner::new(settings, store, file, identity);
+        let reader = Reader::start().map_err(StartError::Reader)?;
+        let inner = Inner::new(settings, store, file, identity, reader);
         tracing::info!(node = inner.id(), uuid = inner.identity().uuid, run = inner.run(), "starts");
         inner.spawn(listen(links, inner.clone()));
         if inner.identity().membership.is_some() {

@@ -7,7 +7,7 @@ use ferrymq_queue::{Place, QueueId};
 use ferrymq_replication::{Group, NodeId};
 use tokio::{sync::Mutex, task::JoinSet};
 
-use super::{Intake, ShardState, intake::Answers};
+use super::{Intake, Reader, ShardState, intake::Answers};
 
 /// Who hears of a change of leader.
 pub(crate) trait OnLeader: Send + Sync + 'static {
@@ -46,11 +46,9 @@ impl Replica {
     }
 
     /// Reads entries of the log for the leader of this term.
-    pub(crate) fn read(&self, term: u64, entries: Vec<u64>) {
+    pub(crate) fn read(&self, reader: &Reader, term: u64, entries: Vec<u64>) {
         let group = self.group.clone();
-        let mut tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn_blocking(move || {
+        reader.read(move || {
             // Where it is gone, so is what it was wanted for; where it cannot be read, the node stops.
             let read = entries.into_iter().map(|entry| (entry, group.command(entry).ok())).collect();
             group.machine().read(term, read);
