@@ -1,7 +1,7 @@
 //! Consumers of this node, and what they hold.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -49,6 +49,20 @@ struct Held {
     shard: u32,
     /// Consumer and session by message.
     messages: HashMap<u64, (u64, u64)>,
+    /// Those that are being settled.
+    settling: HashSet<u64>,
+}
+
+impl Held {
+    fn of(shard: u32) -> Self {
+        Self { shard, messages: HashMap::new(), settling: HashSet::new() }
+    }
+
+    /// A message came: it is held from now on, whatever was done with it before.
+    fn hold(&mut self, message: u64, holder: (u64, u64)) {
+        self.settling.remove(&message);
+        self.messages.insert(message, holder);
+    }
 }
 
 /// What a session leaves behind.
@@ -140,12 +154,12 @@ impl Consumers {
             return messages.into_iter().map(|(message, ..)| message).collect();
         };
         let holder = (consumer, entry.session);
-        let held = &mut held.entry(queue).or_insert_with(|| Held { shard, messages: HashMap::new() }).messages;
+        let held = held.entry(queue).or_insert_with(|| Held::of(shard));
         let mut deliveries = Vec::with_capacity(messages.len());
         for (number, redelivered, bytes) in messages {
             match decode_message(bytes) {
                 Ok(message) => {
-                    held.insert(number, holder);
+                    held.hold(number, holder);
                     let id = DeliveryId { queue, message: number };
                     deliveries.push(Delivery { id, redelivered, message });
                 }
@@ -161,16 +175,24 @@ impl Consumers {
     /// A get took a message.
     pub(crate) fn took(&self, shard: u32, queue: QueueId, message: u64, session: u64) {
         let mut state = self.state();
-        let held = state.held.entry(queue).or_insert_with(|| Held { shard, messages: HashMap::new() });
-        held.messages.insert(message, (GET, session));
+        state.held.entry(queue).or_insert_with(|| Held::of(shard)).hold(message, (GET, session));
     }
 
-    /// These messages are settled.
+    /// These messages are being settled.
+    pub(crate) fn settling(&self, queue: QueueId, messages: &[u64]) {
+        let mut state = self.state();
+        let Some(held) = state.held.get_mut(&queue) else { return };
+        held.settling.extend(messages.iter().filter(|message| held.messages.contains_key(message)));
+    }
+
+    /// These messages are settled. One that came again meanwhile is held anew, and stays so.
     pub(crate) fn release(&self, queue: QueueId, messages: &[u64]) {
         let mut state = self.state();
         let Some(held) = state.held.get_mut(&queue) else { return };
         for message in messages {
-            held.messages.remove(message);
+            if held.settling.remove(message) {
+                held.messages.remove(message);
+            }
         }
         if held.messages.is_empty() {
             state.held.remove(&queue);
@@ -229,5 +251,23 @@ impl Consumers {
             held.extend(by_consumer.into_iter().map(|(consumer, messages)| (queue.get(), consumer, messages)));
         }
         Some(Claims { attachments, held })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_giving_back_leaves_alone_what_came_again() {
+        let (consumers, queue) = (Consumers::default(), QueueId::MIN);
+        consumers.took(1, queue, 7, 3);
+        consumers.settling(queue, &[7]);
+        consumers.took(1, queue, 7, 4);
+        consumers.release(queue, &[7]);
+        assert_eq!(consumers.shard_of(queue), Some(1));
+        consumers.settling(queue, &[7]);
+        consumers.release(queue, &[7]);
+        assert_eq!(consumers.shard_of(queue), None);
     }
 }

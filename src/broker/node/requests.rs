@@ -165,6 +165,7 @@ impl Inner {
 
     /// Settles messages.
     pub(crate) fn settle(&self, shard: u32, queue: QueueId, messages: Vec<u64>, settlement: Settlement) {
+        self.consumers().settling(queue, &messages);
         let waiter = Waiter::Settled { queue, messages: messages.clone() };
         self.put(shard, Some(waiter), |commands| match settlement {
             Settlement::Accept => commands.accept(queue, &messages),
