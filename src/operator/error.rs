@@ -54,6 +54,8 @@ pub(crate) enum ReconcileError {
     },
     #[error("cannot ask the brokers")]
     AdminClient(#[from] ClientError),
+    #[error("none of the brokers that are to form the cluster answers with the data that it had when that was decided")]
+    NoMember,
     #[error("a broker did not do as asked")]
     Broker(#[from] CallError),
 }

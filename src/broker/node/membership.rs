@@ -96,10 +96,7 @@ impl Inner {
         let mut nodes = formation.nodes;
         nodes.sort_by_key(|node| node.ordinal);
         let peers: Vec<(u64, u32)> = (1..).zip(nodes.iter().map(|node| node.ordinal)).collect();
-        for (id, node) in (1..).zip(&nodes) {
-            let adopted = self.adopt_somewhere(&formation.cluster_id, id, node, &peers).await;
-            adopted.map_err(|reason| FormError::Member { ordinal: node.ordinal, reason })?;
-        }
+        self.adopt_majority(&formation.cluster_id, &nodes, &peers).await?;
         let open = self.catalogue.get().ok_or_else(|| FormError::NotYet("this node is none of the members".into()))?;
         if open.group.is_pristine() {
             let voters: BTreeSet<u64> = peers.iter().map(|(id, _)| *id).collect();
@@ -122,6 +119,31 @@ impl Inner {
         let (cluster_id, default_mirrors) = (formation.cluster_id, formation.default_mirrors);
         let command = Command::Form { cluster_id, default_mirrors, nodes: nodes.collect(), users };
         self.change(command).await.map(|_| ()).map_err(|refusal| FormError::NotYet(refusal.to_string()))
+    }
+
+    /// Gives the members their places. A minority may be out of reach, or have lost its data since: it comes in by itself,
+    /// at its place or as a new node, once the rest has formed the cluster.
+    async fn adopt_majority(
+        &self,
+        cluster_id: &str,
+        nodes: &[FirstNode],
+        peers: &[(u64, u32)],
+    ) -> Result<(), FormError> {
+        let mut adopted = 0;
+        let mut refused = None;
+        for (id, node) in (1..).zip(nodes) {
+            match self.adopt_somewhere(cluster_id, id, node, peers).await {
+                Ok(()) => adopted += 1,
+                Err(reason) => {
+                    tracing::warn!(ordinal = node.ordinal, reason, "not adopted yet");
+                    refused.get_or_insert(FormError::Member { ordinal: node.ordinal, reason });
+                }
+            }
+        }
+        match refused {
+            Some(refused) if adopted * 2 <= nodes.len() => Err(refused),
+            _ => Ok(()),
+        }
     }
 
     async fn adopt_somewhere(

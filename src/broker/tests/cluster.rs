@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrymq_broker::{FirstNode, FirstUser, Formation, Node, Session, Settings, Timing};
+use ferrymq_broker::{FirstNode, FirstUser, FormError, Formation, Node, Session, Settings, Timing};
 use ferrymq_core::{
     Broker, Confirmation, Credentials, Delivery, Event, EventReceiver, ExchangeName, Login, LoginRefused, Message,
     Properties, Published, QueueDeclaration, QueueName, Refusal, RoutingKey, Session as _, Settlement, Subscription,
@@ -32,6 +32,13 @@ struct Cluster {
 
 impl Cluster {
     async fn of(brokers: usize) -> Self {
+        let cluster = Self::unformed(brokers).await;
+        cluster.node(0).form(cluster.formation()).await.unwrap();
+        cluster.all_serve().await;
+        cluster
+    }
+
+    async fn unformed(brokers: usize) -> Self {
         let directory = TempDir::new().unwrap();
         let mut listeners = Vec::new();
         // One base, and the ordinal added: so that an ordinal gives an address.
@@ -53,20 +60,21 @@ impl Cluster {
             let node = Node::start(cluster.settings(ordinal), listener).await.unwrap();
             cluster.nodes.push(Some(node));
         }
-        let nodes = (0..).zip(&cluster.nodes).map(|(ordinal, node)| FirstNode {
+        cluster
+    }
+
+    fn formation(&self) -> Formation {
+        let nodes = (0..).zip(&self.nodes).map(|(ordinal, node)| FirstNode {
             ordinal,
             uuid: node.as_ref().unwrap().uuid(),
             zone: None,
         });
-        let formation = Formation {
+        Formation {
             cluster_id: "test".into(),
             nodes: nodes.collect(),
-            default_mirrors: brokers.min(3) as u8,
+            default_mirrors: self.nodes.len().min(3) as u8,
             users: vec![FirstUser { name: "guest".into(), password: "guest".into(), loopback_only: true }],
-        };
-        cluster.node(0).form(formation).await.unwrap();
-        cluster.all_serve().await;
-        cluster
+        }
     }
 
     fn settings(&self, ordinal: usize) -> Settings {
@@ -110,6 +118,10 @@ impl Cluster {
 
     async fn lose_data(&mut self, ordinal: usize) {
         self.stop(ordinal).await;
+        self.remove_data(ordinal);
+    }
+
+    fn remove_data(&self, ordinal: usize) {
         std::fs::remove_dir_all(self.directory.path().join(ordinal.to_string())).unwrap();
     }
 
@@ -352,6 +364,33 @@ async fn a_node_that_lost_its_data_comes_back_as_a_new_one_and_the_others_may_th
         let mut consumer = cluster.client(1).await;
         consumer.consume("q", 0).await;
         assert_eq!(consumer.receive(50).await.len(), 50);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_forms_without_a_minority_which_comes_in_later_with_its_data_or_without() {
+    in_time(async {
+        for loses_data in [false, true] {
+            let mut cluster = Cluster::unformed(3).await;
+            let formation = cluster.formation();
+            cluster.stop(1).await;
+            cluster.stop(2).await;
+            let refused = cluster.node(0).form(formation.clone()).await;
+            assert!(matches!(refused, Err(FormError::Member { ordinal: 1, .. })), "{refused:?}");
+            cluster.start(1).await;
+            cluster.node(0).form(formation.clone()).await.unwrap();
+            cluster.all_serve().await;
+            if loses_data {
+                cluster.remove_data(2);
+            }
+            cluster.start(2).await;
+            until("the node is taken in", || cluster.node(2).membership().is_some()).await;
+            cluster.all_serve().await;
+            cluster.all_healthy().await;
+            assert_eq!(cluster.node(2).membership().unwrap().1, if loses_data { 4 } else { 3 });
+            cluster.node(1).form(formation).await.unwrap();
+        }
     })
     .await;
 }

@@ -89,7 +89,12 @@ pub(super) fn next(record: Option<&Record>, nodes: &[Option<NodeStatus>], defaul
         };
     };
     if answers.iter().any(|node| node.cluster_id.is_some()) {
-        return if record.formed { Step::Formed } else { Step::Agreed };
+        // A node that was given its place proves that forming was begun, one that serves that it was done.
+        return match record.formed {
+            true => Step::Formed,
+            false if answers.iter().any(|node| node.phase == Phase::Serving) => Step::Agreed,
+            false => Step::Form,
+        };
     }
     if !all_answer || answers.iter().any(|node| node.phase != Phase::Unformed) {
         return Step::Wait;
@@ -146,6 +151,8 @@ mod tests {
         let record = record(false);
         assert_eq!(next(Some(&record), &[Some(unformed(0)), Some(unformed(1))], 1), Step::Form);
         assert_eq!((record.formation().cluster_id.as_str(), record.formation().default_mirrors), ("c", 2));
+        let begun = NodeStatus { phase: Phase::Joining, ..of_cluster(0, "c") };
+        assert_eq!(next(Some(&record), &[Some(begun), Some(unformed(1))], 2), Step::Form);
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(crate) async fn carry_out(
     if matches!(plan.forming, Forming::Finish | Forming::Done) {
         done.credentials_version = tell_credentials(resource, cluster, observed).await;
         restart(resource, cluster, observed, plan, context, &mut done).await?;
-    } else if let (Restart::Replace(ordinal), Forming::Wait(_)) = (&plan.restart, &plan.forming) {
+    } else if let (Restart::Replace(ordinal), Forming::Wait(_) | Forming::Form(_)) = (&plan.restart, &plan.forming) {
         replace(resource, *ordinal, "it cannot start as it is", observed, context, &mut done).await?;
     }
     Ok(done)
@@ -103,10 +103,10 @@ async fn form(cluster: &Cluster, record: &FormationRecord, observed: &Observed) 
         default_mirrors: mirrors,
         users: vec![user(observed)],
     };
-    match client(observed, 0)? {
-        Some(client) => Ok(client.with_timeout(FORMING_PATIENCE).form(&formation).await?),
-        None => Ok(()),
-    }
+    let is_there = |member: &&Member| observed.node(member.ordinal).is_some_and(|node| node.uuid == member.uuid);
+    let member = formation.members.iter().find(is_there).ok_or(ReconcileError::NoMember)?;
+    let client = client(observed, member.ordinal)?.ok_or(ReconcileError::NoMember)?;
+    Ok(client.with_timeout(FORMING_PATIENCE).form(&formation).await?)
 }
 
 fn user(observed: &Observed) -> NewUser {

@@ -20,7 +20,7 @@ pub(crate) enum Forming {
     Adopt(FormationRecord),
     /// Carry out what was written down.
     Form(FormationRecord),
-    /// A broker has the cluster: write down that it is done.
+    /// A broker serves in the cluster: write down that it is done.
     Finish,
     /// There is nothing to do: the cluster is there, or will be found by its brokers themselves.
     Done,
@@ -46,7 +46,7 @@ pub(crate) fn decide(
     match (recorded, found) {
         (None, Some(id)) => Forming::Adopt(record(id, Vec::new(), None)),
         (None, None) if all_unformed => Forming::Record(first(cluster, brokers, new_id)),
-        (Some(recorded), Some(_)) if !recorded.complete => Forming::Finish,
+        (Some(recorded), Some(_)) if !recorded.complete => go_on(recorded, brokers),
         (Some(_), Some(_)) => Forming::Done,
         (Some(recorded), None) if !all_unformed => {
             if recorded.complete {
@@ -59,6 +59,16 @@ pub(crate) fn decide(
         (Some(recorded), None) => carry_out(cluster, recorded, brokers, new_id),
         (None, None) => wait(cluster, &missing),
     }
+}
+
+/// Written down, not known to be done, and brokers have been given their places. That proves only that it was begun: whoever
+/// carried it out may have got no further. One that serves proves that it is done.
+fn go_on(recorded: &FormationRecord, brokers: &BTreeMap<u32, NodeStatus>) -> Forming {
+    let found_on_volumes = recorded.members.is_empty();
+    if found_on_volumes || brokers.values().any(|node| node.phase == Phase::Serving) {
+        return Forming::Finish;
+    }
+    Forming::Form(recorded.clone())
 }
 
 /// Written down, not known to be done, and every broker is empty.
@@ -183,8 +193,10 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_that_says_that_it_has_the_cluster_ends_the_forming() {
+    fn a_broker_that_serves_ends_the_forming_and_one_that_was_only_given_its_place_does_not() {
         let mut brokers = unformed();
+        brokers.insert(0, node(0, Phase::Joining, Some("old")));
+        assert_eq!(decide(&three(), Some(&recorded(false)), &brokers, "new"), Forming::Form(recorded(false)));
         brokers.insert(0, node(0, Phase::Serving, Some("old")));
         assert_eq!(decide(&three(), Some(&recorded(false)), &brokers, "new"), Forming::Finish);
         assert_eq!(decide(&three(), Some(&recorded(true)), &brokers, "new"), Forming::Done);
