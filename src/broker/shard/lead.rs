@@ -1,6 +1,6 @@
 //! What a shard's leader knows and does not replicate: who gets which message now, and the messages on their way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
 use ferrymq_queue::{ConsumerKey, Effect, HandedOut, Handout, QueueId, ShardMachine};
@@ -40,6 +40,7 @@ impl Lead {
     /// Follows what happened; gives the queues in which something may be handed out by it.
     pub(super) fn follow(&mut self, effects: &[Effect], machine: &ShardMachine, outlet: &dyn Outlet) -> Vec<QueueId> {
         let mut touched: Vec<QueueId> = Vec::new();
+        let mut returned: HashMap<QueueId, HashSet<u64>> = HashMap::new();
         for effect in effects {
             let queue = match *effect {
                 Effect::Enqueued { queue, .. } => queue,
@@ -52,6 +53,9 @@ impl Lead {
                 Effect::Returned { queue, message } => {
                     if let Some(handout) = self.handouts.get_mut(&queue) {
                         handout.returned(message);
+                    }
+                    if self.waiting.contains_key(&queue) {
+                        returned.entry(queue).or_default().insert(message);
                     }
                     queue
                 }
@@ -71,6 +75,12 @@ impl Lead {
             };
             if touched.last() != Some(&queue) {
                 touched.push(queue);
+            }
+        }
+        // Whoever was to get them, and still waits for their bodies, gets them no more: they are handed out anew.
+        for (queue, returned) in returned {
+            if let Some(waiting) = self.waiting.get_mut(&queue) {
+                waiting.retain(|handed| !returned.contains(&handed.message));
             }
         }
         touched.sort_unstable();

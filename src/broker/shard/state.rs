@@ -252,3 +252,74 @@ fn consumer_of(node: NodeId, attachment: &Attachment) -> Consumer {
         exclusive: attachment.exclusive,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::BytesMut;
+    use ferrymq_core::{ExchangeName, Message, Properties, RoutingKey};
+    use ferrymq_queue::{CommandWriter, Request, encode_request};
+
+    use super::*;
+
+    const QUEUE: QueueId = QueueId::MIN;
+
+    #[derive(Default)]
+    struct Told {
+        delivered: Mutex<Vec<(u64, u64, bool)>>,
+        read: Mutex<Vec<u64>>,
+    }
+
+    impl Outlet for Told {
+        fn deliver(&self, _: u32, _: u64, to: ConsumerKey, _: QueueId, messages: Handed) {
+            let delivered = messages.into_iter().map(|(message, again, _)| (to.node, message, again));
+            self.delivered.lock().unwrap().extend(delivered);
+        }
+
+        fn read(&self, _: u32, _: u64, entries: Vec<u64>) {
+            self.read.lock().unwrap().extend(entries);
+        }
+
+        fn gone(&self, _: ConsumerKey) {}
+
+        fn deserted(&self, _: QueueId) {}
+    }
+
+    fn apply(state: &mut ShardState, index: u64, write: impl FnOnce(&mut CommandWriter)) -> Bytes {
+        let (mut writer, mut out) = (CommandWriter::default(), BytesMut::new());
+        write(&mut writer);
+        encode_request(&Request { node: 1, session: 1, sequence: index, commands: writer.take() }, &mut out);
+        let command = out.freeze();
+        state.apply(Applied { index, term: 1, time: 1 }, command.clone(), &mut Vec::new());
+        command
+    }
+
+    fn attachment(consumer: u64) -> Attachment {
+        Attachment { queue: QUEUE.get(), consumer, prefetch: Some(1), window: 10, priority: 0, exclusive: false }
+    }
+
+    #[test]
+    fn a_message_that_is_returned_while_its_body_is_read_goes_only_to_who_gets_it_then() {
+        let told = Arc::new(Told::default());
+        let mut state = ShardState::new(1, told.clone());
+        apply(&mut state, 1, |commands| commands.create(QUEUE));
+        let message = Message {
+            exchange: ExchangeName::default_exchange(),
+            routing_key: RoutingKey::new("q").unwrap(),
+            properties: Properties::default(),
+            body: Bytes::from_static(b"m"),
+        };
+        let entry = apply(&mut state, 2, |commands| commands.enqueue(QUEUE, &message));
+        // It leads only now: it has no entry in memory.
+        state.lead(1, BTreeSet::new());
+        state.attach(2, &attachment(7)).unwrap();
+        assert_eq!(*told.read.lock().unwrap(), [2]);
+        let held = state.node_gone(2);
+        assert_eq!(held, [(QUEUE, vec![1])]);
+        apply(&mut state, 3, |commands| commands.requeue(QUEUE, &[1]));
+        state.attach(3, &attachment(8)).unwrap();
+        state.read(1, vec![(2, Some(entry))]);
+        assert_eq!(*told.delivered.lock().unwrap(), [(3, 1, true)]);
+    }
+}
