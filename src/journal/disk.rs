@@ -19,11 +19,15 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Opens a file that is there, to read and write.
     fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
 
-    /// Gives a file another name, at once and in place of what had it. Both are in the same directory.
+    /// Gives a file another name, at once and in place of what had it. Where that is in another directory, both are to be
+    /// synced, the new one first.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a directory that is empty.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
 
     /// Makes durable which names are in a directory.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;

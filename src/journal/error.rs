@@ -1,6 +1,10 @@
 //! What can go wrong, for each of opening, appending and reading.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// Why a journal could not be opened. Nothing was changed on disk by then.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,20 @@ pub enum OpenError {
         /// The one that this code reads.
         supported: u32,
     },
+    /// An index says something else than its segment. Opening does not believe it, and needs none; only looking says it.
+    #[error(
+        "the index of segment {segment} of the journal is not what that segment says, from byte {offset} of {} on; a broker \
+         that is started goes through the segment instead, and writes the index anew",
+        path.display()
+    )]
+    Index {
+        /// The segment's number.
+        segment: u64,
+        /// Where in the index it differs first.
+        offset: u64,
+        /// The index's file.
+        path: PathBuf,
+    },
     /// The journal's owner would not take one of its records.
     #[error("the record at byte {offset} of segment {segment} of the journal cannot be used")]
     Refused {
@@ -95,6 +113,19 @@ pub enum OpenError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl OpenError {
+    /// Where the disk no longer has what was written, if that is why: the file, and where in it.
+    #[must_use]
+    pub fn damage(&self) -> Option<(&Path, u64)> {
+        match self {
+            Self::Damaged { path, offset, .. } | Self::Index { path, offset, .. } => Some((path, *offset)),
+            Self::Cut { path, found, .. } => Some((path, *found)),
+            Self::Missing { path, .. } => Some((path, 0)),
+            Self::Locked { .. } | Self::Disk { .. } | Self::Version { .. } | Self::Refused { .. } => None,
+        }
+    }
 }
 
 /// Why records were not appended.
@@ -145,8 +176,9 @@ pub enum ReadError {
     },
     /// What is on disk is not what was written.
     #[error(
-        "segment {segment} of the journal is damaged at byte {offset}: checksum {found:08x} where {expected:08x} was \
-         written; this replica must be fetched anew from the others"
+        "segment {segment} of the journal is damaged at byte {offset} of {}: checksum {found:08x} where {expected:08x} was \
+         written; this replica must be fetched anew from the others",
+        path.display()
     )]
     Damaged {
         /// The segment's number.
@@ -157,6 +189,8 @@ pub enum ReadError {
         expected: u32,
         /// The checksum of what is on disk.
         found: u32,
+        /// The file.
+        path: PathBuf,
     },
     /// The disk refused.
     #[error("cannot read segment {segment} of the journal at byte {offset}")]
@@ -175,7 +209,9 @@ impl ReadError {
     /// What going through a segment found.
     pub(crate) fn of_segment(segment: u64, error: OpenError) -> Self {
         match error {
-            OpenError::Damaged { offset, expected, found, .. } => Self::Damaged { segment, offset, expected, found },
+            OpenError::Damaged { offset, expected, found, path, .. } => {
+                Self::Damaged { segment, offset, expected, found, path }
+            }
             OpenError::Disk { source, .. } => Self::Disk { segment, offset: 0, source },
             other => Self::Disk { segment, offset: 0, source: io::Error::other(other) },
         }

@@ -129,26 +129,51 @@ impl Index {
     }
 }
 
-/// The bytes of the index of a segment whose records end there, from all of the segment; none where they would be too
-/// many.
-pub(crate) fn build(segment: &SegmentFile, end: u64) -> Result<Option<Vec<u8>>, OpenError> {
-    let mut bytes = vec![0; HEADER_BYTES];
-    let (mut records, mut last) = (0, None);
-    segment.visit_sealed(end, &mut |head| {
-        records += 1;
-        last = Some(head.position.offset);
-        // What is gone through beyond that is gone through for its checksums.
-        if bytes.len() <= MAX_BYTES {
-            put(&mut bytes, &head);
+/// Makes an index, from the heads of all records of its segment.
+#[derive(Debug)]
+pub(crate) struct Builder {
+    bytes: Vec<u8>,
+    records: u64,
+    last: Option<u64>,
+}
+
+impl Builder {
+    pub(crate) fn new() -> Self {
+        Self { bytes: vec![0; HEADER_BYTES], records: 0, last: None }
+    }
+
+    pub(crate) fn push(&mut self, head: &RecordHead<'_>) {
+        self.records += 1;
+        self.last = Some(head.position.offset);
+        if self.bytes.len() <= MAX_BYTES {
+            self.bytes.put_u32_le(head.position.length);
+            self.bytes.put_u8(head.kind);
+            self.bytes.put_u64_le(head.stream);
+            self.bytes.put_u64_le(head.sequence);
+            self.bytes.put_slice(head.front);
         }
+    }
+
+    /// The bytes of the index; none for a segment without records, and where they would be too many.
+    pub(crate) fn finish(mut self, segment: &SegmentFile, end: u64) -> io::Result<Option<Vec<u8>>> {
+        let Some(last) = self.last.filter(|_| self.bytes.len() <= MAX_BYTES) else { return Ok(None) };
+        let mut of_last = [0; 4];
+        segment.file.read_at(&mut of_last, last)?;
+        let SegmentFile { number: segment, capacity, .. } = *segment;
+        let last = u32::from_le_bytes(of_last);
+        Header { segment, capacity, end, records: self.records, last }.seal(&mut self.bytes);
+        Ok(Some(self.bytes))
+    }
+}
+
+/// The bytes of the index of a segment whose records end there, from all of the segment.
+pub(crate) fn build(segment: &SegmentFile, end: u64) -> Result<Option<Vec<u8>>, OpenError> {
+    let mut builder = Builder::new();
+    segment.visit_sealed(end, &mut |head| {
+        builder.push(&head);
         Ok(())
     })?;
-    let Some(last) = last.filter(|_| bytes.len() <= MAX_BYTES) else { return Ok(None) };
-    let mut of_last = [0; 4];
-    segment.file.read_at(&mut of_last, last).map_err(|source| segment.unreadable(source))?;
-    let SegmentFile { number: segment, capacity, .. } = *segment;
-    Header { segment, capacity, end, records, last: u32::from_le_bytes(of_last) }.seal(&mut bytes);
-    Ok(Some(bytes))
+    builder.finish(segment, end).map_err(|source| segment.unreadable(source))
 }
 
 /// Writes an index beside its segment.
@@ -178,14 +203,6 @@ pub(crate) fn file(disk: &dyn Disk, directory: &Path, segment: u64) -> Result<By
         return Err(Unusable::Foreign);
     }
     atomic_file::read(disk, &path).map_err(Unusable::of)
-}
-
-fn put(bytes: &mut Vec<u8>, head: &RecordHead<'_>) {
-    bytes.put_u32_le(head.position.length);
-    bytes.put_u8(head.kind);
-    bytes.put_u64_le(head.stream);
-    bytes.put_u64_le(head.sequence);
-    bytes.put_slice(head.front);
 }
 
 impl Unusable {

@@ -3,7 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::{self, JoinHandle},
 };
 
@@ -45,6 +45,9 @@ pub struct SegmentUse {
     pub live_records: u64,
 }
 
+/// Told of damage.
+type OnDamage = Box<dyn Fn(&ReadError) + Send + Sync>;
+
 /// What the journal and its threads share.
 pub(crate) struct Shared {
     pub(crate) disk: Arc<dyn Disk>,
@@ -53,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) spares: Spares,
     state: Mutex<State>,
     work: Condvar,
+    on_damage: OnceLock<OnDamage>,
 }
 
 struct Handle {
@@ -108,6 +112,7 @@ impl Journal {
             spares,
             state: Mutex::new(state),
             work: Condvar::new(),
+            on_damage: OnceLock::new(),
         });
         shared.clear_dead();
         let threads = Threads::start(&shared, Writer::new(shared.clone(), last, contents.end), lock)
@@ -181,12 +186,25 @@ impl Journal {
                 return ReadError::Gone { segment };
             }
             match fault {
-                ReadFault::Mismatch(mismatch) => {
-                    ReadError::Damaged { segment, offset, expected: mismatch.expected, found: mismatch.found }
-                }
+                ReadFault::Mismatch(mismatch) => shared.damaged(ReadError::Damaged {
+                    segment,
+                    offset,
+                    expected: mismatch.expected,
+                    found: mismatch.found,
+                    path: layout::segment_path(&shared.directory, segment),
+                }),
                 ReadFault::Disk(source) => ReadError::Disk { segment, offset, source },
             }
         })
+    }
+
+    /// From now on `tell` is told of damage that is found in a segment, before whoever found it is: an owner must end then,
+    /// and not serve from what is left. Only the first call counts.
+    ///
+    /// Called on the thread that read.
+    pub fn on_damage(&self, tell: impl Fn(&ReadError) + Send + Sync + 'static) {
+        // Only the first: what an earlier caller relies on stays.
+        let _ = self.handle.shared.on_damage.set(Box::new(tell));
     }
 
     /// Says that a record is dead: once for each, and never for one whose append failed. A segment is deleted when
@@ -222,7 +240,8 @@ impl Journal {
             if shared.lock().segment(segment).is_none() {
                 continue;
             }
-            let Some(bytes) = built.map_err(|error| ReadError::of_segment(segment, error))? else { continue };
+            let built = built.map_err(|error| shared.damaged(ReadError::of_segment(segment, error)));
+            let Some(bytes) = built? else { continue };
             let (disk, directory) = (&*shared.disk, &shared.directory);
             let mut written = index::write(disk, directory, segment, &bytes);
             // Removed by who recycled it, before it was there.
@@ -286,6 +305,14 @@ impl Shared {
         if !dead.is_empty() {
             self.spares.recycle(dead);
         }
+    }
+
+    /// Tells of damage.
+    fn damaged(&self, error: ReadError) -> ReadError {
+        if let (ReadError::Damaged { .. }, Some(tell)) = (&error, self.on_damage.get()) {
+            tell(&error);
+        }
+        error
     }
 
     fn poison(&self, error: io::Error) {

@@ -25,7 +25,7 @@
 //! | `index.rs` | the heads of a sealed segment's records, so that opening need not read it |
 //! | `format.rs`, `layout.rs` | the bytes on disk, and the names of the files |
 //! | `verify.rs` | [`fn@verify`]: looks at a journal offline |
-//! | `disk.rs`, `system_disk.rs` | [`Disk`]: what is asked of a disk, and the real one |
+//! | `disk.rs`, `system_disk.rs`, `read_only_disk.rs` | [`Disk`]: what is asked of a disk, the real one, and that one only read |
 //! | `atomic_file.rs` | small files beside the journal that are replaced as a whole |
 //!
 //! Invariants:
@@ -44,6 +44,7 @@ mod index;
 mod journal;
 mod layout;
 mod options;
+mod read_only_disk;
 mod record;
 mod recovery;
 mod scan;
@@ -58,7 +59,8 @@ pub use disk::{Disk, DiskFile, DiskLock};
 pub use error::{AppendError, OpenError, ReadError};
 pub use journal::{Journal, SegmentUse};
 pub use options::Options;
+pub use read_only_disk::ReadOnlyDisk;
 pub use record::{Payload, Position, Record, RecordHead};
 pub use segment::Visit;
 pub use system_disk::SystemDisk;
-pub use verify::{Report, SegmentReport, TornTail, verify};
+pub use verify::{IndexReport, Report, SegmentReport, TornTail, verify};

@@ -232,6 +232,15 @@ impl Disk for SimulatedDisk {
         })
     }
 
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        self.change(|world| {
+            if world.names.keys().any(|name| name.starts_with(path)) {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+            if world.directories.remove(path) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+        })
+    }
+
     fn sync_directory(&self, directory: &Path) -> io::Result<()> {
         self.change(|world| {
             let changes = std::mem::take(&mut world.unsynced_names);

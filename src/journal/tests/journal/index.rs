@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, mpsc},
 };
 
 use ferrymq_journal::{Disk, Journal, Options, Position, ReadError, atomic_file};
@@ -121,8 +121,12 @@ fn damage_is_found_when_a_segment_is_indexed() {
     let journal = open(&disk).journal;
     let positions = put_all(&journal, 0..4);
     assert!(disk.flip_bit(&path(1), positions[1].offset + 700, 1));
+    let (tell, told) = mpsc::channel();
+    journal.on_damage(move |error| tell.send(error.to_string()).unwrap());
     let found = journal.write_indexes().unwrap_err();
     assert!(matches!(found, ReadError::Damaged { segment: 1, offset, .. } if offset == positions[1].offset), "{found}");
+    assert_eq!(told.recv().unwrap(), found.to_string());
+    assert_eq!(journal.read(positions[1]).unwrap_err().to_string(), told.recv().unwrap());
     assert_eq!(indexes(&disk), Vec::<String>::new());
 }
 

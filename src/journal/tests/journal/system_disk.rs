@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use ferrymq_journal::{Journal, OpenError, Options, SystemDisk, atomic_file};
+use ferrymq_journal::{Journal, OpenError, Options, ReadOnlyDisk, SystemDisk, atomic_file, verify};
 
 use crate::fixture::{append, put, record, segment_numbers};
 
@@ -27,6 +27,19 @@ fn a_journal_on_the_real_disk_is_found_again() {
     let mut found = Vec::new();
     open(&mut found).unwrap();
     assert!(found.ends_with(&(7..30).collect::<Vec<_>>()));
+}
+
+#[test]
+fn a_journal_can_be_looked_at_without_the_right_to_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { segment_bytes: 64 << 10, ..Options::default() };
+    let journal = Journal::open(Arc::new(SystemDisk), directory.path(), options, &mut |_| Ok(())).unwrap();
+    (0..20).for_each(|sequence| _ = put(&journal, sequence, 9000));
+    assert!(matches!(verify(&ReadOnlyDisk, directory.path()), Err(OpenError::Locked { .. })));
+    journal.close();
+    let report = verify(&ReadOnlyDisk, directory.path()).unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!(report.segments.iter().map(|segment| segment.records).sum::<u64>(), 20);
 }
 
 #[test]

@@ -45,6 +45,28 @@ fn all_that_is_damaged_is_told_with_its_place() {
 }
 
 #[test]
+fn an_index_is_compared_with_its_segment_byte_for_byte() {
+    let disk = SimulatedDisk::new(1);
+    let journal = open(&disk).journal;
+    put_all(&journal, 0..7);
+    journal.write_indexes().unwrap();
+    journal.close();
+    let report = look_at(&disk);
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!(report.indexes.iter().map(|index| (index.records, index.bytes)).collect::<Vec<_>>(), [(3, 223); 2]);
+    let index = path(2).with_extension("index");
+    for byte in 0..223 {
+        disk.flip_bit(&index, byte, 2);
+        let report = look_at(&disk);
+        let problem = report.problems.first().and_then(OpenError::damage);
+        assert_eq!((report.problems.len(), problem), (1, Some((&*index, byte))));
+        disk.flip_bit(&index, byte, 2);
+    }
+    disk.cut_file(&index, 100);
+    assert_eq!(look_at(&disk).problems.first().and_then(OpenError::damage), Some((&*index, 100)));
+}
+
+#[test]
 fn a_torn_tail_is_no_damage() {
     let disk = SimulatedDisk::new(1);
     let journal = open(&disk).journal;
