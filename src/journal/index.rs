@@ -11,8 +11,7 @@
 //! ```
 //!
 //! An index says nothing that its segment does not say, and is never believed where anything differs: then the segment
-//! is gone through, and the index is written anew. So nothing here is synced, and what a crash or a bit that flipped makes
-//! of an index costs the time of reading one segment.
+//! is gone through, and the index is written anew: a bit that flips in an index costs the time of reading one segment.
 
 use std::{io, path::Path};
 
@@ -178,17 +177,25 @@ pub(crate) fn build(segment: &SegmentFile, end: u64) -> Result<Option<Vec<u8>>, 
 
 /// Writes an index beside its segment.
 pub(crate) fn write(disk: &dyn Disk, directory: &Path, segment: u64, bytes: &[u8]) -> io::Result<()> {
-    let written = disk.create(&layout::index_path(directory, segment))?.write_at(bytes, 0);
+    let written = atomic_file::replace(disk, &layout::index_path(directory, segment), bytes);
     if written.is_err() {
-        // What is there of it would only be read in vain.
-        remove(disk, directory, segment)?;
+        remove_unfinished(disk, directory, segment)?;
     }
     written
 }
 
 /// Removes the index of a segment, where there is one.
 pub(crate) fn remove(disk: &dyn Disk, directory: &Path, segment: u64) -> io::Result<()> {
-    match disk.remove(&layout::index_path(directory, segment)) {
+    remove_file(disk, &layout::index_path(directory, segment))
+}
+
+/// Removes what a crash left of an index that was being written.
+pub(crate) fn remove_unfinished(disk: &dyn Disk, directory: &Path, segment: u64) -> io::Result<()> {
+    remove_file(disk, &layout::unfinished_index_path(directory, segment))
+}
+
+fn remove_file(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }

@@ -7,6 +7,8 @@ pub(crate) const LOCK: &str = "lock";
 
 const SEGMENT: &str = ".journal";
 const INDEX: &str = ".index";
+/// What [`atomic_file`](crate::atomic_file) adds to a name.
+const UNFINISHED: &str = ".tmp";
 const SPARE: &str = "spare-";
 
 /// What a name in the directory stands for.
@@ -16,6 +18,8 @@ pub(crate) enum Entry {
     Segment(u64),
     /// The index of the segment with this number.
     Index(u64),
+    /// What a crash left of the index of the segment with this number.
+    UnfinishedIndex(u64),
     /// A file to make a segment of; what is in it does not matter.
     Spare(u64),
     /// Not the journal's.
@@ -28,6 +32,11 @@ pub(crate) fn entry(name: &str) -> Entry {
         && segment_name(number) == name
     {
         return Entry::Segment(number);
+    }
+    if let Some(index) = name.strip_suffix(UNFINISHED)
+        && let Entry::Index(number) = entry(index)
+    {
+        return Entry::UnfinishedIndex(number);
     }
     if let Some(number) = name.strip_suffix(INDEX).and_then(|number| number.parse().ok())
         && index_name(number) == name
@@ -48,6 +57,10 @@ pub(crate) fn segment_path(directory: &Path, number: u64) -> PathBuf {
 
 pub(crate) fn index_path(directory: &Path, number: u64) -> PathBuf {
     directory.join(index_name(number))
+}
+
+pub(crate) fn unfinished_index_path(directory: &Path, number: u64) -> PathBuf {
+    directory.join(index_name(number) + UNFINISHED)
 }
 
 pub(crate) fn spare_path(directory: &Path, number: u64) -> PathBuf {
@@ -74,6 +87,7 @@ mod tests {
     fn names_are_read_back() {
         assert_eq!(entry(&segment_name(7)), Entry::Segment(7));
         assert_eq!(entry(&index_name(7)), Entry::Index(7));
+        assert_eq!(entry(&(index_name(7) + UNFINISHED)), Entry::UnfinishedIndex(7));
         assert_eq!(entry(&spare_name(3)), Entry::Spare(3));
         for other in ["7.journal", "7.index", "lock", "spare-", "spare-03", "00000000000000000007.journal.tmp"] {
             assert_eq!(entry(other), Entry::Other, "{other}");

@@ -25,6 +25,7 @@
 //! | `index.rs` | the heads of a sealed segment's records, so that opening need not read it |
 //! | `format.rs`, `layout.rs` | the bytes on disk, and the names of the files |
 //! | `verify.rs` | [`fn@verify`]: looks at a journal offline |
+//! | `relocate.rs` | [`fn@relocate`]: moves a journal away as it is |
 //! | `disk.rs`, `system_disk.rs`, `read_only_disk.rs` | [`Disk`]: what is asked of a disk, the real one, and that one only read |
 //! | `atomic_file.rs` | small files beside the journal that are replaced as a whole |
 //!
@@ -47,6 +48,7 @@ mod options;
 mod read_only_disk;
 mod record;
 mod recovery;
+mod relocate;
 mod scan;
 mod segment;
 mod spares;
@@ -61,6 +63,7 @@ pub use journal::{Journal, SegmentUse};
 pub use options::Options;
 pub use read_only_disk::ReadOnlyDisk;
 pub use record::{Payload, Position, Record, RecordHead};
+pub use relocate::relocate;
 pub use segment::Visit;
 pub use system_disk::SystemDisk;
 pub use verify::{IndexReport, Report, SegmentReport, TornTail, verify};

@@ -28,6 +28,7 @@ pub(crate) struct Listing {
     pub(crate) segments: Vec<u64>,
     pub(crate) spares: Vec<u64>,
     pub(crate) indexes: Vec<u64>,
+    pub(crate) unfinished_indexes: Vec<u64>,
 }
 
 impl Listing {
@@ -38,6 +39,7 @@ impl Listing {
             match layout::entry(&name) {
                 Entry::Segment(number) => listing.segments.push(number),
                 Entry::Index(number) => listing.indexes.push(number),
+                Entry::UnfinishedIndex(number) => listing.unfinished_indexes.push(number),
                 Entry::Spare(number) => listing.spares.push(number),
                 Entry::Other => {}
             }
@@ -87,9 +89,12 @@ pub(crate) fn recover(disk: &dyn Disk, directory: &Path, visit: &mut Visit<'_>) 
     if let Some((file, contents)) = segments.last() {
         mend_tail(file, contents).map_err(|source| failed("write", &file.path, source))?;
     }
-    // A crash may leave the index of a segment that is gone.
-    for orphan in listing.indexes.iter().filter(|index| listing.segments.binary_search(index).is_err()) {
-        index::remove(disk, directory, *orphan).map_err(|source| failed("remove an index from", directory, source))?;
+    // A crash may leave the index of a segment that is gone, or a part of one.
+    let orphans = listing.indexes.iter().filter(|index| listing.segments.binary_search(index).is_err());
+    let removed = orphans.map(|orphan| index::remove(disk, directory, *orphan));
+    let unfinished = listing.unfinished_indexes.iter().map(|index| index::remove_unfinished(disk, directory, *index));
+    for outcome in removed.chain(unfinished) {
+        outcome.map_err(|source| failed("remove an index from", directory, source))?;
     }
     // What a process that was killed renamed is made to last before anything builds on it.
     disk.sync_directory(directory).map_err(|source| failed("sync", directory, source))?;

@@ -15,6 +15,8 @@
 //! | `store.rs` | [`Store`]: the journal, opened and sorted by group; upkeep |
 //! | `log.rs`, `log_index.rs` | a group's log in the journal, and what the machine needs of it; where all that lies |
 //! | `snapshot.rs`, `incoming.rs` | a machine's state as a file, and as it comes in from another replica |
+//! | `damage.rs` | [`Damage`]: what the disk no longer has as it was written, and who is told |
+//! | `verify.rs` | [`verify_snapshots`]: looks at snapshots offline |
 //! | `network.rs` | [`Transport`], and the messages between replicas |
 //! | `codec.rs` | entries, votes and messages as bytes: our own, versioned |
 //! | `types.rs` | names for openraft's types, which leave this crate nowhere |
@@ -24,6 +26,7 @@
 
 mod blocking;
 mod codec;
+mod damage;
 mod group;
 mod incoming;
 mod log;
@@ -33,10 +36,13 @@ mod network;
 mod snapshot;
 mod store;
 mod types;
+mod verify;
 
+pub use damage::Damage;
 pub use group::{Group, GroupView, Leadership, Pending, ProposeError, ReconfigureError, Timing};
 pub use machine::{Applied, Machine};
 pub use network::{Lane, Transport, TransportError};
 pub use snapshot::SnapshotError;
 pub use store::{OpenError, Store};
 pub use types::{GroupId, NodeId};
+pub use verify::{SnapshotReport, verify_snapshots};

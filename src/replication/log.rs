@@ -23,8 +23,8 @@ use tokio::sync::oneshot;
 
 use crate::{
     codec,
+    damage::Failure,
     log_index::{ENTRY, KEPT, LogIndex, PURGE, TRUNCATE, VOTE},
-    store::Failure,
     types::{Entry, GroupId, LogId, Payload, Types, Vote, log_id},
 };
 

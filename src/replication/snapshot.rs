@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +16,8 @@ use ferrymq_wire::{Malformed, Reader, Write};
 use crate::{
     blocking::blocking,
     codec,
-    types::{Snapshot, SnapshotMeta},
+    damage::{Damage, Failure},
+    types::{GroupId, Snapshot, SnapshotMeta},
 };
 
 const MAGIC: u32 = 0x514D_4653;
@@ -36,8 +37,8 @@ pub enum SnapshotError {
     },
     /// Its checksum is wrong.
     #[error(
-        "snapshot {path} is damaged: checksum {found:08x} where {expected:08x} was written; \
-         empty this node's data directory, and it fetches everything anew from the others"
+        "snapshot {path} is damaged: checksum {found:08x} where {expected:08x} was written; this replica must be fetched \
+         anew from the others"
     )]
     Damaged {
         /// The file.
@@ -46,6 +47,12 @@ pub enum SnapshotError {
         expected: u32,
         /// What is there.
         found: u32,
+    },
+    /// It is not there, and the log that follows it is.
+    #[error("snapshot {path} is missing: the log of its group begins behind it")]
+    Missing {
+        /// The file.
+        path: PathBuf,
     },
     /// Its checksum is right, but it is of no known form.
     #[error("snapshot {path} cannot be understood; was it written by a newer version?")]
@@ -58,6 +65,32 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// What the disk no longer has as it was written, where that is why.
+    #[must_use]
+    pub fn damage(&self) -> Option<Damage> {
+        match self {
+            Self::Damaged { path, .. } | Self::Missing { path } => {
+                Some(Damage { path: path.clone(), offset: 0, problem: self.to_string() })
+            }
+            Self::Read { .. } | Self::Malformed { .. } => None,
+        }
+    }
+}
+
+const SUFFIX: &str = ".snapshot";
+
+/// The name of a group's file.
+pub(crate) fn name_of(group: GroupId) -> String {
+    format!("{group}{SUFFIX}")
+}
+
+/// Whose file has this name.
+pub(crate) fn group_of(name: &str) -> Option<GroupId> {
+    let group = name.strip_suffix(SUFFIX)?.parse().ok()?;
+    (name_of(group) == name).then_some(group)
+}
+
 /// Where a group's snapshot is.
 #[derive(Clone)]
 pub(crate) struct SnapshotFile {
@@ -67,11 +100,12 @@ pub(crate) struct SnapshotFile {
     size: Arc<AtomicU64>,
     /// Held while the file is written; false once the replica has stopped, after which nothing more is written.
     open: Arc<Mutex<bool>>,
+    failure: Failure,
 }
 
 impl SnapshotFile {
-    pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
-        Self { disk, path, size: Arc::default(), open: Arc::new(Mutex::new(true)) }
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf, failure: Failure) -> Self {
+        Self { disk, path, size: Arc::default(), open: Arc::new(Mutex::new(true)), failure }
     }
 
     pub(crate) fn size(&self) -> u64 {
@@ -90,34 +124,12 @@ impl SnapshotFile {
         }
     }
 
+    /// Damage is reported, and ends the node.
     pub(crate) fn read(&self) -> Result<Option<Snapshot>, SnapshotError> {
-        let read = |source| SnapshotError::Read { path: self.path.clone(), source };
-        let bytes = match atomic_file::read(&*self.disk, &self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(read(error)),
-        };
-        self.size.store(bytes.len() as u64, Ordering::Relaxed);
-        self.parse(bytes).map(Some)
-    }
-
-    fn parse(&self, bytes: Bytes) -> Result<Snapshot, SnapshotError> {
-        let malformed = |source| SnapshotError::Malformed { path: self.path.clone(), source };
-        let mut from = Reader::new(bytes);
-        let expected = from.u32("checksum").map_err(malformed)?;
-        let body = from.rest();
-        let found = checksum(&body);
-        if found != expected {
-            return Err(SnapshotError::Damaged { path: self.path.clone(), expected, found });
-        }
-        let mut from = Reader::new(body);
-        let magic = from.u32("magic").map_err(malformed)?;
-        let format = from.u8("format").map_err(malformed)?;
-        if magic != MAGIC || format != FORMAT {
-            return Err(malformed(Malformed::Unknown { field: "format", value: format.into() }));
-        }
-        let meta = codec::take_snapshot_meta(&mut from).map_err(malformed)?;
-        Ok(Snapshot { meta, snapshot: from.rest() })
+        let read = read(&*self.disk, &self.path).inspect_err(|error| self.failure.snapshot(error))?;
+        let Some((snapshot, size)) = read else { return Ok(None) };
+        self.size.store(size, Ordering::Relaxed);
+        Ok(Some(snapshot))
     }
 
     pub(crate) async fn write(&self, meta: SnapshotMeta, bytes: Bytes) -> io::Result<()> {
@@ -141,6 +153,37 @@ impl SnapshotFile {
         self.size.store(size, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// The snapshot in a file, and the file's bytes; none where there is no such file.
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<(Snapshot, u64)>, SnapshotError> {
+    let bytes = match atomic_file::read(disk, path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(SnapshotError::Read { path: path.to_owned(), source }),
+    };
+    let size = bytes.len() as u64;
+    parse(path, bytes).map(|snapshot| Some((snapshot, size)))
+}
+
+fn parse(path: &Path, bytes: Bytes) -> Result<Snapshot, SnapshotError> {
+    let malformed = |source| SnapshotError::Malformed { path: path.to_owned(), source };
+    let damaged = |expected, found| SnapshotError::Damaged { path: path.to_owned(), expected, found };
+    let mut from = Reader::new(bytes);
+    let expected = from.u32("checksum").map_err(|_| damaged(0, 0))?;
+    let body = from.rest();
+    let found = checksum(&body);
+    if found != expected {
+        return Err(damaged(expected, found));
+    }
+    let mut from = Reader::new(body);
+    let magic = from.u32("magic").map_err(malformed)?;
+    let format = from.u8("format").map_err(malformed)?;
+    if magic != MAGIC || format != FORMAT {
+        return Err(malformed(Malformed::Unknown { field: "format", value: format.into() }));
+    }
+    let meta = codec::take_snapshot_meta(&mut from).map_err(malformed)?;
+    Ok(Snapshot { meta, snapshot: from.rest() })
 }
 
 fn checksum(bytes: &[u8]) -> u32 {

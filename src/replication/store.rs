@@ -3,17 +3,24 @@
 use std::{
     collections::HashMap,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use ferrymq_journal::{AppendError, Disk, Journal, Options, ReadError};
+use ferrymq_journal::{Disk, Journal, Options};
 use tokio::sync::watch;
 
-use crate::{log::GroupLog, log_index::LogIndex, snapshot::SnapshotFile, types::GroupId};
+use crate::{
+    damage::{Damage, Failure},
+    log::GroupLog,
+    log_index::LogIndex,
+    snapshot::{self, SnapshotError, SnapshotFile},
+    types::GroupId,
+    verify::verify_snapshots,
+};
 
 /// The journal may have this many segments' worth of what is of no use before any of it is cleaned.
 const DEAD_SEGMENTS: u64 = 6;
@@ -30,8 +37,11 @@ pub enum OpenError {
         #[source]
         source: ferrymq_journal::OpenError,
     },
-    /// The directory of the snapshots cannot be made.
-    #[error("cannot make {directory}")]
+    /// A snapshot cannot be read.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The directory of the snapshots cannot be made or read.
+    #[error("cannot make or read {directory}")]
     Directory {
         /// The directory.
         directory: PathBuf,
@@ -41,24 +51,18 @@ pub enum OpenError {
     },
 }
 
-/// Tells the node that its disk failed: nothing can be promised any more, and the process must end.
-#[derive(Clone)]
-pub(crate) struct Failure(watch::Sender<Option<String>>);
-
-impl Failure {
-    pub(crate) fn report(&self, error: &AppendError) {
-        if !matches!(error, AppendError::Closed) {
-            tracing::error!(error = error as &dyn std::error::Error, "the journal failed");
-            self.0.send_replace(Some(error.to_string()));
+impl OpenError {
+    /// What the disk no longer has as it was written, where that is why.
+    #[must_use]
+    pub fn damage(&self) -> Option<Damage> {
+        match self {
+            Self::Journal { source, .. } => {
+                let (path, offset) = source.damage()?;
+                Some(Damage { path: path.to_owned(), offset, problem: source.to_string() })
+            }
+            Self::Snapshot(error) => error.damage(),
+            Self::Directory { .. } => None,
         }
-    }
-}
-
-impl Failure {
-    /// Something that is needed cannot be read.
-    pub(crate) fn unreadable(&self, error: &ReadError) {
-        tracing::error!(error = error as &dyn std::error::Error, "the journal cannot be read");
-        self.0.send_replace(Some(error.to_string()));
     }
 }
 
@@ -80,7 +84,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`OpenError`]: the directory is in use, or damaged.
+    /// [`OpenError`]: the directory is in use, or damaged; see [`OpenError::damage`].
     pub fn open(disk: Arc<dyn Disk>, directory: PathBuf, options: Options) -> Result<Self, OpenError> {
         let snapshots = directory.join("snapshots");
         disk.create_directory(&snapshots)
@@ -96,14 +100,30 @@ impl Store {
         .map_err(|source| OpenError::Journal { directory: path, source })?;
         dead.into_iter().for_each(|position| journal.release(position));
         groups.values_mut().for_each(LogIndex::settle);
-        let failure = Failure(watch::channel(None).0);
+        whole_snapshots(&*disk, &snapshots, &groups)?;
+        let failure = Failure::new();
+        let told = failure.clone();
+        journal.on_damage(move |error| told.read(error));
         Ok(Self { disk, snapshots, journal, found: Mutex::new(groups), failure, indexing: Arc::default() })
     }
 
-    /// What ended the journal, once something has. The process is to stop then, and be started again.
+    /// What ended the journal, or made an end necessary, once something has. The process is to stop then, and be started
+    /// again.
     #[must_use]
     pub fn failure(&self) -> watch::Receiver<Option<String>> {
-        self.failure.0.subscribe()
+        self.failure.subscribe()
+    }
+
+    /// Damage that is found from now on is given to `note` before [`Store::failure`] tells of it: to be noted where the
+    /// next start finds it, for that one must not serve from what is left. Only the first call counts.
+    pub fn on_damage(&self, note: impl Fn(&Damage) + Send + Sync + 'static) {
+        self.failure.on_damage(Box::new(note));
+    }
+
+    /// There is nothing of any group in it that was not opened.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Writes what makes the next opening quick, in the background. To be called every few seconds.
@@ -144,10 +164,23 @@ impl Store {
     }
 
     pub(crate) fn snapshot(&self, group: GroupId) -> SnapshotFile {
-        SnapshotFile::new(self.disk.clone(), self.snapshots.join(format!("{group}.snapshot")))
+        SnapshotFile::new(self.disk.clone(), self.snapshots.join(snapshot::name_of(group)), self.failure.clone())
     }
 
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }
+}
+
+/// All snapshots are as they were written, and none is missing that a log follows.
+fn whole_snapshots(disk: &dyn Disk, directory: &Path, groups: &HashMap<GroupId, LogIndex>) -> Result<(), OpenError> {
+    let reports = verify_snapshots(disk, directory)
+        .map_err(|source| OpenError::Directory { directory: directory.to_owned(), source })?;
+    for group in groups.iter().filter(|(_, log)| log.purged().is_some()).map(|(group, _)| *group) {
+        let path = directory.join(snapshot::name_of(group));
+        if !reports.iter().any(|report| report.path == path) {
+            return Err(SnapshotError::Missing { path }.into());
+        }
+    }
+    reports.into_iter().find_map(|report| report.problem).map_or(Ok(()), |problem| Err(problem.into()))
 }

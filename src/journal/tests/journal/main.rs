@@ -7,6 +7,7 @@ mod fixture;
 mod index;
 mod power_loss;
 mod recovery;
+mod relocate;
 mod space;
 mod system_disk;
 mod verify;
