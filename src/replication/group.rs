@@ -166,6 +166,9 @@ impl<M: Machine> Group<M> {
             election_timeout_min: millis(timing.election.0),
             election_timeout_max: millis(timing.election.1),
             enable_pre_vote: Some(true),
+            // One that led before it was stopped would lead again in the same term, with a machine that has not applied
+            // all of that term, and without the hand-outs that others take for granted in that term.
+            enable_leader_restore: Some(false),
             snapshot_policy: SnapshotPolicy::Never,
             max_in_snapshot_log_to_keep: ENTRIES_KEPT,
             max_payload_entries: 64,

@@ -219,6 +219,24 @@ async fn a_replica_that_was_stopped_remembers_and_catches_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_stopped_leads_again_only_in_a_new_term() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        cluster.say("a").await;
+        let before = cluster.leader().await.view().leadership.term;
+        for node in 1..=3 {
+            cluster.stop(node).await;
+        }
+        for node in 1..=3 {
+            cluster.start(node).await;
+        }
+        assert!(cluster.leader().await.view().leadership.term > before);
+        cluster.all_have(&["a"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_node_takes_the_place_of_one_that_is_gone() {
     in_time(async {
         let cluster = Cluster::of_three().await;
