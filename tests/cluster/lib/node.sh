@@ -25,6 +25,9 @@ root = "$STATE/$n/containerd"
 state = "$STATE/$n/state"
 [grpc]
   address = "$(runtime "$n")"
+# Its socket has one place for all nodes of this machine.
+[plugins.'io.containerd.nri.v1.nri']
+  disable = true
 [$cri.images']
   [$cri.images'.pinned_images]
     sandbox = "ferrymq.local/pause:1"
