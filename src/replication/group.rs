@@ -176,7 +176,7 @@ impl<M: Machine> Group<M> {
             ..Config::default()
         };
         let config = Arc::new(config.validate().map_err(io::Error::other)?);
-        let log = store.log(id);
+        let log = store.log(id)?;
         let snapshot = store.snapshot(id);
         let host = Host::new(machine.clone(), log.clone(), snapshot.clone())?;
         let network = Network { group: id, transport, log: log.clone() };

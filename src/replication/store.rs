@@ -71,8 +71,8 @@ pub struct Store {
     disk: Arc<dyn Disk>,
     snapshots: PathBuf,
     journal: Journal,
-    /// Groups found on disk that were not opened yet.
-    found: Mutex<HashMap<GroupId, LogIndex>>,
+    /// The logs of groups: what was found on disk, until it was opened; nothing of those that were.
+    logs: Mutex<HashMap<GroupId, Option<LogIndex>>>,
     failure: Failure,
     /// Indexes of the journal are being written.
     indexing: Arc<AtomicBool>,
@@ -101,10 +101,11 @@ impl Store {
         dead.into_iter().for_each(|position| journal.release(position));
         groups.values_mut().for_each(LogIndex::settle);
         whole_snapshots(&*disk, &snapshots, &groups)?;
+        let logs = groups.into_iter().map(|(group, log)| (group, Some(log))).collect();
         let failure = Failure::new();
         let told = failure.clone();
         journal.on_damage(move |error| told.read(error));
-        Ok(Self { disk, snapshots, journal, found: Mutex::new(groups), failure, indexing: Arc::default() })
+        Ok(Self { disk, snapshots, journal, logs: Mutex::new(logs), failure, indexing: Arc::default() })
     }
 
     /// What ended the journal, or made an end necessary, once something has. The process is to stop then, and be started
@@ -120,10 +121,10 @@ impl Store {
         self.failure.on_damage(Box::new(note));
     }
 
-    /// There is nothing of any group in it that was not opened.
+    /// There is nothing of any group in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Writes what makes the next opening quick, in the background. To be called every few seconds.
@@ -158,9 +159,20 @@ impl Store {
         segments.first().filter(|_| worth_it).map_or(0, |oldest| oldest.segment + 1)
     }
 
-    pub(crate) fn log(&self, group: GroupId) -> GroupLog {
-        let index = self.found.lock().unwrap_or_else(PoisonError::into_inner).remove(&group).unwrap_or_default();
-        GroupLog::new(group, self.journal.clone(), index, self.failure.clone())
+    /// A group's log, once. A group that was not opened in the end must not be opened again with an empty one: it would
+    /// have forgotten its votes.
+    pub(crate) fn log(&self, group: GroupId) -> io::Result<GroupLog> {
+        let known = self.logs.lock().unwrap_or_else(PoisonError::into_inner).insert(group, None);
+        let index = match known {
+            None => LogIndex::default(),
+            Some(Some(found)) => found,
+            Some(None) => {
+                return Err(io::Error::other(format!(
+                    "the log of shard {group} is open already, or could not be opened"
+                )));
+            }
+        };
+        Ok(GroupLog::new(group, self.journal.clone(), index, self.failure.clone()))
     }
 
     pub(crate) fn snapshot(&self, group: GroupId) -> SnapshotFile {
