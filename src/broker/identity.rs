@@ -1,9 +1,23 @@
-//! Who a node is: `node.json` in its data directory, written when the directory is first used.
+//! Who a node is: `node.json` in its data directory, written when the directory is first used, and a copy of it.
+//!
+//! The copy only says which others there were, for a node whose file is damaged: what is in it may be a little older.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use crc_fast::crc32_iscsi;
 use ferrymq_journal::{Disk, atomic_file};
+use ferrymq_replication::Damage;
 use serde::{Deserialize, Serialize};
+
+const NAME: &str = "node.json";
+const COPY: &str = "node.copy.json";
+
+/// The names of the files.
+pub(crate) const NAMES: [&str; 2] = [NAME, COPY];
 
 /// A node's identity could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -18,16 +32,44 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// It is there, but makes no sense. That is never taken for a new node.
-    #[error(
-        "{path} cannot be understood; move this node's data directory away, and it fetches everything anew from the others"
-    )]
+    #[error("{path} is damaged: it cannot be understood from byte {offset} on")]
     Malformed {
         /// The file.
         path: PathBuf,
+        /// Where it makes no sense any more, in bytes.
+        offset: u64,
         /// Why.
         #[source]
         source: serde_json::Error,
     },
+    /// It makes sense, but is not what was written.
+    #[error("{path} is damaged: checksum {found:08x} where {expected:08x} was written")]
+    Checksum {
+        /// The file.
+        path: PathBuf,
+        /// What was written.
+        expected: u32,
+        /// What is there.
+        found: u32,
+    },
+    /// It is not there, but other data of a node is.
+    #[error("{path} is missing, and there is other data of a node beside it")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl IdentityError {
+    /// What the disk no longer has as it was written, where that is why.
+    pub(crate) fn damage(&self) -> Option<Damage> {
+        let (path, offset) = match self {
+            Self::Malformed { path, offset, .. } => (path, *offset),
+            Self::Checksum { path, .. } | Self::Missing { path } => (path, 0),
+            Self::Disk { .. } => return None,
+        };
+        Some(Damage { path: path.clone(), offset, problem: self.to_string() })
+    }
 }
 
 /// What is known of a node before anything else is.
@@ -50,37 +92,119 @@ pub(crate) struct Membership {
     pub(crate) peers: Vec<(u64, u32)>,
 }
 
+impl Membership {
+    /// There are nodes besides this one.
+    pub(crate) fn has_others(&self) -> bool {
+        self.peers.iter().any(|(node, _)| *node != self.node)
+    }
+}
+
+/// An identity as it is in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Stored {
+    identity: Identity,
+    /// CRC-32C of what the identity is as JSON without spaces: a bit that flips within a number leaves a number.
+    checksum: u32,
+}
+
+impl Stored {
+    fn new(identity: Identity) -> serde_json::Result<Self> {
+        let checksum = crc32_iscsi(&serde_json::to_vec(&identity)?);
+        Ok(Self { identity, checksum })
+    }
+}
+
 /// The file.
 #[derive(Debug, Clone)]
 pub(crate) struct IdentityFile {
     disk: Arc<dyn Disk>,
     path: PathBuf,
+    copy: PathBuf,
 }
 
 impl IdentityFile {
-    pub(crate) fn new(disk: Arc<dyn Disk>, directory: &std::path::Path) -> Self {
-        Self { disk, path: directory.join("node.json") }
+    pub(crate) fn new(disk: Arc<dyn Disk>, directory: &Path) -> Self {
+        Self { disk, path: directory.join(NAME), copy: directory.join(COPY) }
     }
 
-    /// The node's identity, with one more start counted; a new one where there is none.
-    pub(crate) fn start(&self) -> Result<Identity, IdentityError> {
-        let mut identity = match atomic_file::read(&*self.disk, &self.path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|source| IdentityError::Malformed { path: self.path.clone(), source })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    /// The node's identity, with one more start counted. A new one where there is none and, as `is_new` says, nothing else
+    /// of a node either.
+    pub(crate) fn start(&self, is_new: bool) -> Result<Identity, IdentityError> {
+        let mut identity = match self.check()? {
+            Some(identity) => identity,
+            None if is_new && !self.has_copy()? => {
                 Identity { uuid: uuid::Uuid::new_v4().to_string(), run: 0, membership: None }
             }
-            Err(source) => return Err(IdentityError::Disk { path: self.path.clone(), source }),
+            None => return Err(IdentityError::Missing { path: self.path.clone() }),
         };
         identity.run += 1;
         self.write(&identity)?;
         Ok(identity)
     }
 
+    /// What is in the file; none where there is no file.
+    pub(crate) fn check(&self) -> Result<Option<Identity>, IdentityError> {
+        self.read(&self.path)
+    }
+
+    /// Checks the file and its copy, as far as they are there: the path, the bytes, and what is wrong.
+    pub(crate) fn check_all(&self) -> Vec<(PathBuf, u64, Result<(), IdentityError>)> {
+        let mut checked = Vec::new();
+        for path in [&self.path, &self.copy] {
+            match self.disk.open(path).and_then(|file| file.length()) {
+                Ok(bytes) => checked.push((path.clone(), bytes, self.read(path).map(|_| ()))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => {
+                    checked.push((path.clone(), 0, Err(IdentityError::Disk { path: path.clone(), source })));
+                }
+            }
+        }
+        checked
+    }
+
+    /// The node's place as far as the file or its copy can be read.
+    pub(crate) fn last_known(&self) -> Option<Membership> {
+        let read = |path| self.read(path).ok().flatten();
+        read(&self.path).or_else(|| read(&self.copy)).and_then(|identity| identity.membership)
+    }
+
     pub(crate) fn write(&self, identity: &Identity) -> Result<(), IdentityError> {
-        let bytes = serde_json::to_vec_pretty(identity)
-            .map_err(|source| IdentityError::Malformed { path: self.path.clone(), source })?;
-        atomic_file::replace(&*self.disk, &self.path, &bytes)
-            .map_err(|source| IdentityError::Disk { path: self.path.clone(), source })
+        let failed = |path: &Path, source| IdentityError::Disk { path: path.to_owned(), source };
+        let stored = Stored::new(identity.clone()).and_then(|stored| serde_json::to_vec_pretty(&stored));
+        let bytes = stored.map_err(|error| failed(&self.path, error.into()))?;
+        // The copy comes second: one that is alone means that the file was lost.
+        for path in [&self.path, &self.copy] {
+            atomic_file::replace(&*self.disk, path, &bytes).map_err(|source| failed(path, source))?;
+        }
+        Ok(())
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Identity>, IdentityError> {
+        let bytes = match atomic_file::read(&*self.disk, path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(IdentityError::Disk { path: path.to_owned(), source }),
+        };
+        let malformed = |source: serde_json::Error| {
+            let before = bytes.split_inclusive(|byte| *byte == b'\n').take(source.line().saturating_sub(1));
+            let offset = before.map(<[u8]>::len).sum::<usize>() + source.column().saturating_sub(1);
+            IdentityError::Malformed { path: path.to_owned(), offset: offset as u64, source }
+        };
+        let stored: Stored = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let expected = stored.checksum;
+        let right = Stored::new(stored.identity).map_err(malformed)?;
+        if right.checksum != expected {
+            return Err(IdentityError::Checksum { path: path.to_owned(), expected, found: right.checksum });
+        }
+        Ok(Some(right.identity))
+    }
+
+    fn has_copy(&self) -> Result<bool, IdentityError> {
+        match self.disk.open(&self.copy) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(IdentityError::Disk { path: self.copy.clone(), source }),
+        }
     }
 }

@@ -18,11 +18,13 @@
 //! | `catalogue/` | what there is: nodes, shards, exchanges, queues, users, topics |
 //! | `link/` | how nodes talk to each other |
 //! | `identity.rs` | who a node is |
+//! | `data/` | its data directory: opened, looked at, and set aside where it is damaged |
 //!
 //! Invariants: a lock of a shard may be held when one of the gateway is taken, never the other way round; what was told to
 //! a client as confirmed was applied by its shard; a node never forms a cluster by itself.
 
 mod catalogue;
+mod data;
 mod gateway;
 mod identity;
 mod link;
@@ -31,6 +33,7 @@ mod refusal;
 mod session;
 mod shard;
 
+pub use data::{DataProblem, DataReport, FileReport, SetAsideError, VerifyError, verify};
 pub use ferrymq_replication::Timing;
 pub use identity::IdentityError;
 pub use node::{

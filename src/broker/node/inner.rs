@@ -15,6 +15,7 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{Settings, leaders::Leaders, users::PasswordCache};
 use crate::{
     catalogue::{Catalogue, CatalogueMachine},
+    data::{Opened, Record},
     gateway::{Consumers, Outbox},
     identity::{Identity, IdentityError, IdentityFile, Membership},
     link::{Hello, Links},
@@ -50,6 +51,8 @@ pub(crate) struct Inner {
     pub(super) joining: tokio::sync::Mutex<()>,
     /// Runs of other nodes, as their links said.
     pub(super) runs: Mutex<BTreeMap<NodeId, u64>>,
+    /// Damage to this node's data for which it is being filled anew.
+    pub(super) damage: Mutex<Option<Record>>,
 }
 
 /// The catalogue's replica, once this node is in a cluster.
@@ -60,13 +63,8 @@ pub(super) struct OpenCatalogue {
 }
 
 impl Inner {
-    pub(super) fn new(
-        settings: Settings,
-        store: Store,
-        file: IdentityFile,
-        identity: Identity,
-        reader: Reader,
-    ) -> Arc<Self> {
+    pub(super) fn new(settings: Settings, opened: Opened, reader: Reader) -> Arc<Self> {
+        let Opened { store, file, identity, damage } = opened;
         Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             settings,
@@ -90,6 +88,7 @@ impl Inner {
             tasks: Mutex::default(),
             joining: tokio::sync::Mutex::default(),
             runs: Mutex::default(),
+            damage: Mutex::new(damage),
         })
     }
 

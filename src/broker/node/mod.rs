@@ -10,10 +10,12 @@
 //! | `leaders.rs` | who leads what, and what follows when that changes |
 //! | `membership.rs` | forming a cluster, and joining one |
 //! | `upkeep.rs` | what is put right again and again: links, replicas, members, leaders |
+//! | `heal.rs` | the end of what follows damage |
 //! | `users.rs` | users and passwords |
 //! | `admin.rs` | what the admin API asks |
 
 mod admin;
+mod heal;
 mod inner;
 mod leaders;
 mod membership;

@@ -9,7 +9,7 @@ use std::{
 
 use ferrymq_core::Event;
 use ferrymq_journal::{Disk, Options};
-use ferrymq_replication::{OpenError, Store, Timing};
+use ferrymq_replication::{Damage, OpenError, Timing};
 use tokio::{
     net::TcpListener,
     sync::watch,
@@ -18,7 +18,8 @@ use tokio::{
 
 use super::{ClusterView, FormError, Formation, Inner, SafeToStop, Topic, TopicRefusal, TopicView};
 use crate::{
-    identity::{IdentityError, IdentityFile},
+    data::{self, SetAsideError},
+    identity::IdentityError,
     link::listen,
     shard::Reader,
 };
@@ -64,6 +65,25 @@ pub enum StartError {
     /// Its journal or snapshots.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// Its data is damaged, and no other node is known that could fill it anew.
+    #[error(
+        "the data of this broker is damaged at byte {offset} of {file}, and no other broker is known that could fill it anew: \
+         {problem}; `ferrymq ctl journal verify {directory}` shows all that is damaged; restore {directory} from a backup, or \
+         from a snapshot of its volume, and start again"
+    )]
+    Damaged {
+        /// The data directory.
+        directory: PathBuf,
+        /// The file in it.
+        file: PathBuf,
+        /// Where in the file, in bytes.
+        offset: u64,
+        /// What is wrong, as a sentence.
+        problem: String,
+    },
+    /// Damaged data was not set aside.
+    #[error(transparent)]
+    SetAside(#[from] SetAsideError),
     /// Its copy of the catalogue.
     #[error("cannot open the catalogue")]
     Catalogue(#[source] io::Error),
@@ -79,6 +99,17 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+}
+
+impl StartError {
+    /// What the disk no longer has as it was written, where that is why.
+    pub(crate) fn damage(&self) -> Option<Damage> {
+        match self {
+            Self::Identity(error) => error.damage(),
+            Self::Store(error) => error.damage(),
+            _ => None,
+        }
+    }
 }
 
 /// Where a node is in its life.
@@ -108,22 +139,12 @@ impl Node {
     /// [`StartError`]: its data cannot be opened.
     pub async fn start(settings: Settings, links: TcpListener) -> Result<Self, StartError> {
         let directory = settings.directory.clone();
-        let opened = settings.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            opened
-                .disk
-                .create_directory(&opened.directory)
-                .map_err(|source| StartError::Directory { directory: opened.directory.clone(), source })?;
-            // First: it holds the lock on the directory.
-            let store = Store::open(opened.disk.clone(), opened.directory.clone(), opened.journal)?;
-            let file = IdentityFile::new(opened.disk.clone(), &opened.directory);
-            let identity = file.start()?;
-            Ok::<_, StartError>((store, file, identity))
-        });
-        let (store, file, identity) =
+        let to_open = settings.clone();
+        let opened = tokio::task::spawn_blocking(move || data::open(&to_open));
+        let opened =
             opened.await.map_err(|error| StartError::Directory { directory, source: io::Error::other(error) })??;
         let reader = Reader::start().map_err(StartError::Reader)?;
-        let inner = Inner::new(settings, store, file, identity, reader);
+        let inner = Inner::new(settings, opened, reader);
         tracing::info!(node = inner.id(), uuid = inner.identity().uuid, run = inner.run(), "starts");
         inner.spawn(listen(links, inner.clone()));
         if inner.identity().membership.is_some() {
@@ -273,7 +294,16 @@ impl Node {
 }
 
 impl Inner {
+    /// Where the node is, and why; until it is in sync again after damage, that as well.
     fn phase(&self) -> (Phase, String) {
+        let (phase, message) = self.phase_by_itself();
+        match &*self.damage.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(damage) => (phase, format!("{}; {message}", damage.told())),
+            None => (phase, message),
+        }
+    }
+
+    fn phase_by_itself(&self) -> (Phase, String) {
         if self.is_stopping() {
             return (Phase::Stopping, "it stops".into());
         }

@@ -114,6 +114,7 @@ impl Inner {
                 self.match_queues();
                 self.move_leaders().await;
                 self.keep_logs_short().await;
+                self.heal().await;
             }
         }
     }

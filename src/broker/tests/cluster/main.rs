@@ -22,8 +22,14 @@ use ferrymq_journal::{Options, SystemDisk};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+mod damage;
+
+/// Bytes of a segment, where a test needs no others.
+const SEGMENT_BYTES: u64 = 4 << 20;
+
 struct Cluster {
     directory: TempDir,
+    segment_bytes: u64,
     ports: Vec<u16>,
     nodes: Vec<Option<Node>>,
     /// What the nodes take their process to use.
@@ -32,13 +38,17 @@ struct Cluster {
 
 impl Cluster {
     async fn of(brokers: usize) -> Self {
-        let cluster = Self::unformed(brokers).await;
+        Self::with_segments(brokers, SEGMENT_BYTES).await
+    }
+
+    async fn with_segments(brokers: usize, segment_bytes: u64) -> Self {
+        let cluster = Self::unformed(brokers, segment_bytes).await;
         cluster.node(0).form(cluster.formation()).await.unwrap();
         cluster.all_serve().await;
         cluster
     }
 
-    async fn unformed(brokers: usize) -> Self {
+    async fn unformed(brokers: usize, segment_bytes: u64) -> Self {
         let directory = TempDir::new().unwrap();
         let mut listeners = Vec::new();
         // One base, and the ordinal added: so that an ordinal gives an address.
@@ -55,7 +65,7 @@ impl Cluster {
             }
         };
         let ports = (0..brokers as u16).map(|ordinal| base + ordinal).collect();
-        let mut cluster = Self { directory, ports, nodes: Vec::new(), memory: Arc::default() };
+        let mut cluster = Self { directory, segment_bytes, ports, nodes: Vec::new(), memory: Arc::default() };
         for (ordinal, listener) in listeners.into_iter().enumerate() {
             let node = Node::start(cluster.settings(ordinal), listener).await.unwrap();
             cluster.nodes.push(Some(node));
@@ -85,7 +95,7 @@ impl Cluster {
             version: "test".into(),
             directory: self.directory.path().join(ordinal.to_string()),
             disk: Arc::new(SystemDisk),
-            journal: Options { segment_bytes: 4 << 20, ..Options::default() },
+            journal: Options { segment_bytes: self.segment_bytes, ..Options::default() },
             peer_address: format!("127.0.0.1:{}{{ordinal}}", &base[..base.len() - 1]),
             token: "secret".into(),
             memory_used: {
@@ -372,7 +382,7 @@ async fn a_node_that_lost_its_data_comes_back_as_a_new_one_and_the_others_may_th
 async fn a_cluster_forms_without_a_minority_which_comes_in_later_with_its_data_or_without() {
     in_time(async {
         for loses_data in [false, true] {
-            let mut cluster = Cluster::unformed(3).await;
+            let mut cluster = Cluster::unformed(3, SEGMENT_BYTES).await;
             let formation = cluster.formation();
             cluster.stop(1).await;
             cluster.stop(2).await;

@@ -1,0 +1,121 @@
+//! Opening a node's data, or what is to be done where it is damaged.
+
+use std::path::PathBuf;
+
+use ferrymq_replication::{Damage, Store};
+
+use super::{
+    record::{Record, State},
+    set_aside::Directory,
+    verify,
+};
+use crate::{
+    identity::{Identity, IdentityFile},
+    node::{Settings, StartError},
+};
+
+/// A node's data, opened.
+pub(crate) struct Opened {
+    pub(crate) store: Store,
+    pub(crate) file: IdentityFile,
+    pub(crate) identity: Identity,
+    /// Damage for which the node is being filled anew.
+    pub(crate) damage: Option<Record>,
+}
+
+/// Opens a node's data. What is damaged is set aside, where there are others to fill the node anew: it is then a new node.
+/// Blocks.
+///
+/// # Errors
+///
+/// [`StartError::Damaged`] where there are no others; otherwise whatever keeps the data from being opened, and is no
+/// damage.
+pub(crate) fn open(settings: &Settings) -> Result<Opened, StartError> {
+    let directory = Directory { disk: settings.disk.clone(), path: settings.directory.clone() };
+    let unusable = |source| StartError::Directory { directory: settings.directory.clone(), source };
+    settings.disk.create_directory(&settings.directory).map_err(unusable)?;
+    let mut record = directory.record().map_err(unusable)?;
+    record = match record {
+        Some(record) if record.state == State::Moving => Some(directory.set_aside(record)?),
+        Some(found) if found.state == State::Found => after(&directory, found)?,
+        other => other,
+    };
+    let opened = match try_open(settings, &directory, record.clone()) {
+        Err(error) => match error.damage() {
+            Some(damage) => {
+                let found = Record::found(&directory.path, &damage, record.as_ref());
+                let is_being_filled = record.is_some_and(|record| record.state == State::SetAside);
+                if !is_being_filled && !has_others(&directory) {
+                    return Err(alone(&directory, &found));
+                }
+                let record = directory.set_aside(found)?;
+                try_open(settings, &directory, Some(record))?
+            }
+            None => return Err(error),
+        },
+        Ok(opened) => opened,
+    };
+    note_damage(&opened.store, directory);
+    Ok(opened)
+}
+
+/// What an earlier run found decides, whether it shows now or not. Only a node that is alone looks again: it may have been
+/// restored since.
+fn after(directory: &Directory, found: Record) -> Result<Option<Record>, StartError> {
+    if has_others(directory) {
+        return Ok(Some(directory.set_aside(found)?));
+    }
+    match verify(&directory.disk, &directory.path) {
+        Ok(report) if report.problems.is_empty() => {
+            let healed = Record { state: State::Healed, ..found };
+            let written = healed.write(&*directory.disk, &directory.path);
+            written.map_err(|source| StartError::Directory { directory: directory.path.clone(), source })?;
+            tracing::warn!("the damage that was found before is not there any more");
+            Ok(Some(healed))
+        }
+        _ => Err(alone(directory, &found)),
+    }
+}
+
+fn try_open(settings: &Settings, directory: &Directory, record: Option<Record>) -> Result<Opened, StartError> {
+    // First: it holds the lock on the directory.
+    let store = Store::open(settings.disk.clone(), settings.directory.clone(), settings.journal)?;
+    let file = IdentityFile::new(directory.disk.clone(), &directory.path);
+    let identity = file.start(store.is_empty())?;
+    let damage = record.filter(|record| record.state == State::SetAside);
+    Ok(Opened { store, file, identity, damage })
+}
+
+/// Other nodes are known, by the last membership that can be read.
+fn has_others(directory: &Directory) -> bool {
+    let file = IdentityFile::new(directory.disk.clone(), &directory.path);
+    file.last_known().is_some_and(|membership| membership.has_others())
+}
+
+fn alone(directory: &Directory, record: &Record) -> StartError {
+    StartError::Damaged {
+        directory: directory.path.clone(),
+        file: PathBuf::from(&record.file),
+        offset: record.offset,
+        problem: record.problem.clone(),
+    }
+}
+
+/// What is found from now on is noted for the next start.
+fn note_damage(store: &Store, directory: Directory) {
+    store.on_damage(move |damage: &Damage| {
+        let noted = directory.record().and_then(|earlier| match earlier {
+            // The first one stays.
+            Some(earlier) if earlier.state == State::Found => Ok(()),
+            earlier => {
+                Record::found(&directory.path, damage, earlier.as_ref()).write(&*directory.disk, &directory.path)
+            }
+        });
+        if let Err(error) = noted {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the damage could not be noted for the next start"
+            );
+        }
+    });
+}
