@@ -16,6 +16,7 @@ const DISCARD: u8 = 4;
 const CREATE: u8 = 5;
 const DELETE: u8 = 6;
 const PURGE: u8 = 7;
+const TRIM: u8 = 8;
 
 /// Commands of one node for one shard. A node numbers its requests to a shard, so that one that is sent again after a
 /// change of leader takes effect once, and none takes effect before an earlier one.
@@ -143,6 +144,13 @@ pub enum Command {
         /// Those that stay.
         except: Numbers,
     },
+    /// The oldest messages of a log go, up to a number.
+    Trim {
+        /// The log.
+        queue: QueueId,
+        /// The last that goes.
+        upto: u64,
+    },
 }
 
 impl Command {
@@ -157,6 +165,7 @@ impl Command {
             CREATE => Self::Create { queue },
             DELETE => Self::Delete { queue },
             PURGE => Self::Purge { queue, upto: from.u64("upto")?, except: Numbers::decode(from)? },
+            TRIM => Self::Trim { queue, upto: from.u64("upto")? },
             value => return Err(Malformed::Unknown { field: "command", value: value.into() }),
         })
     }
@@ -228,6 +237,12 @@ impl CommandWriter {
         Numbers::of(except).encode(&mut self.out);
     }
 
+    /// The oldest messages of a log go, up to this number.
+    pub fn trim(&mut self, queue: QueueId, upto: u64) {
+        self.head(TRIM, queue);
+        self.out.write_u64(upto);
+    }
+
     /// Bytes so far.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -268,6 +283,7 @@ mod tests {
         writer.accept(queue, &[1, 2, 3]);
         writer.requeue(queue, &[]);
         writer.purge(queue, 9, &[4, 6]);
+        writer.trim(queue, 7);
         writer.delete(queue);
         let mut from = Reader::new(writer.take());
         assert_eq!(Command::decode(&mut from), Ok(Command::Create { queue }));
@@ -275,6 +291,7 @@ mod tests {
         assert_eq!(Command::decode(&mut from), Ok(Command::Requeue { queue, messages: Numbers::default() }));
         let purge = Command::Purge { queue, upto: 9, except: Numbers::of(&[4, 6]) };
         assert_eq!(Command::decode(&mut from), Ok(purge));
+        assert_eq!(Command::decode(&mut from), Ok(Command::Trim { queue, upto: 7 }));
         assert_eq!(Command::decode(&mut from), Ok(Command::Delete { queue }));
         assert!(from.is_empty());
     }

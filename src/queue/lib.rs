@@ -11,6 +11,8 @@
 //! | `command.rs` | what is replicated, as bytes: requests of nodes, each with commands |
 //! | `shard.rs` | [`ShardMachine`]: the queues of one shard |
 //! | `stored.rs`, `runs.rs` | [`Queue`]: which messages it has, and where in the log they lie |
+//! | `runs/log.rs` | what is asked of a queue that is a log: by time, from an offset on, what is too old |
+//! | `partition.rs` | [`partition_of`]: which partition of a topic a key belongs to |
 //! | `entries.rs`, `opened.rs` | which entries of the log are needed; [`OpenedEntry`]: the messages in one |
 //! | `numbers.rs` | [`Numbers`] of messages, as ranges |
 //! | `progress.rs` | each node's requests are taken once, and in order |
@@ -26,6 +28,7 @@ mod handout;
 mod message;
 mod numbers;
 mod opened;
+mod partition;
 mod progress;
 mod routing;
 mod runs;
@@ -37,6 +40,7 @@ pub use handout::{Consumer, ConsumerKey, HandedOut, Handout};
 pub use message::{decode as decode_message, encode as encode_message};
 pub use numbers::Numbers;
 pub use opened::OpenedEntry;
+pub use partition::partition_of;
 pub use routing::Exchange;
 pub use runs::Place;
 pub use shard::{Effect, Effects, Moment, ShardMachine};

@@ -1,6 +1,8 @@
 //! Which messages a queue has, and in which entries of the log they lie: about fifty bytes for all messages that an entry
 //! put into one queue, however many and however big.
 
+mod log;
+
 use std::collections::VecDeque;
 
 use bytes::BytesMut;

@@ -53,7 +53,7 @@ pub enum Effect {
         /// Its number.
         message: u64,
     },
-    /// All messages up to a number that nobody holds have left their queue.
+    /// All messages up to a number have left their queue, but for those that somebody holds.
     Purged {
         /// The queue.
         queue: QueueId,
@@ -187,6 +187,7 @@ impl ShardMachine {
             }
             Command::Delete { queue } => self.delete(at, queue, effects),
             Command::Purge { queue, upto, except } => self.purge(queue, upto, &except, effects),
+            Command::Trim { queue, upto } => self.trim(queue, upto, effects),
         }
     }
 
@@ -226,6 +227,18 @@ impl ShardMachine {
                 effects.freed.push(entry);
             }
         }
+        effects.happened.push(Effect::Purged { queue, upto });
+    }
+
+    fn trim(&mut self, queue: QueueId, upto: u64, effects: &mut Effects) {
+        let Self { queues, entries, .. } = self;
+        let Some(stored) = queues.get_mut(&queue) else { return };
+        stored.trim(upto, |entry, messages| {
+            if entries.let_go(entry, messages) {
+                entries.forget(entry);
+                effects.freed.push(entry);
+            }
+        });
         effects.happened.push(Effect::Purged { queue, upto });
     }
 
@@ -425,6 +438,26 @@ mod tests {
         assert_eq!(effects.happened, [Effect::Purged { queue: QUEUE, upto: 3 }]);
         let queue = shard.machine.queue(QUEUE).unwrap();
         assert_eq!((queue.len(), queue.next(0), queue.next(3)), (2, Some(2), Some(4)));
+    }
+
+    #[test]
+    fn a_trimmed_log_lets_go_of_its_oldest_entries_and_its_numbers_stay() {
+        let mut shard = Shard::new();
+        for texts in [["a", "b"], ["c", "d"], ["e", "f"]] {
+            shard.write(|commands| texts.iter().for_each(|text| commands.enqueue(QUEUE, &message(text))));
+        }
+        let effects = shard.write(|commands| commands.trim(QUEUE, 3));
+        assert_eq!((effects.happened, effects.freed), (vec![Effect::Purged { queue: QUEUE, upto: 3 }], vec![0]));
+        let kept = shard.machine.distil(1, shard.log[1].clone()).unwrap();
+        shard.log[1] = kept;
+        shard.machine = ShardMachine::restore(shard.machine.snapshot()).unwrap();
+        let log = shard.machine.queue(QUEUE).unwrap();
+        assert_eq!((log.first(), log.last(), log.len()), (4, 6, 3));
+        assert_eq!(shard.body(4).as_deref(), Some("d"));
+        let effects = shard.write(|commands| commands.trim(QUEUE, u64::MAX));
+        assert_eq!(effects.freed, [1, 2]);
+        let log = shard.machine.queue(QUEUE).unwrap();
+        assert_eq!((log.first(), log.len(), log.bytes()), (7, 0, 0));
     }
 
     #[test]

@@ -71,6 +71,40 @@ impl Queue {
         self.runs.entries_from(number)
     }
 
+    /// The first message that there is; of an empty queue, the next one that there will be.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.runs.first()
+    }
+
+    /// The first of the messages that came last and together; of an empty queue, the next one that there will be.
+    #[must_use]
+    pub fn last_run(&self) -> u64 {
+        self.runs.last_run()
+    }
+
+    /// The first message that came at this time (milliseconds since 1970) or after it; where there is none, the next one
+    /// that there will be. Messages that came together have one time.
+    #[must_use]
+    pub fn at_time(&self, time: u64) -> u64 {
+        self.runs.at_time(time)
+    }
+
+    /// Messages from this number on, and where they lie: at most so many, and of about so many bytes, but one at least
+    /// where there is one.
+    #[must_use]
+    pub fn places_from(&self, number: u64, messages: usize, bytes: u64) -> Vec<(u64, Place)> {
+        self.runs.places_from(number, messages, bytes)
+    }
+
+    /// The last of the messages that are to go where those that came before a time (milliseconds since 1970) go, and the
+    /// oldest ones over so many bytes, but never for their bytes those that came last. Messages that came together go
+    /// together.
+    #[must_use]
+    pub fn surplus(&self, before: Option<u64>, bytes: Option<u64>) -> Option<u64> {
+        self.runs.surplus(before, bytes)
+    }
+
     pub(crate) fn entries(&self) -> impl Iterator<Item = (u64, u32)> {
         self.runs.entries()
     }
@@ -95,6 +129,14 @@ impl Queue {
             self.returns.remove(&number);
         }
         Some(entry)
+    }
+
+    /// Removes all messages up to a number, and tells of each entry how many of its messages went.
+    pub(crate) fn trim(&mut self, upto: u64, went: impl FnMut(u64, u32)) {
+        self.runs.trim(upto, went);
+        if !self.returns.is_empty() {
+            self.returns = self.returns.split_off(&upto.saturating_add(1));
+        }
     }
 
     pub(crate) fn count_return(&mut self, number: u64) -> bool {
