@@ -27,8 +27,11 @@ impl From<Refusal> for Exception {
             Refusal::Inequivalent { .. }
             | Refusal::InUse { .. }
             | Refusal::NotEmpty { .. }
+            | Refusal::NoPartition { .. }
+            | Refusal::Precondition { .. }
             | Refusal::InvalidName(_) => Code::PreconditionFailed,
             Refusal::ConsumedExclusively { .. } | Refusal::Forbidden { .. } => Code::AccessRefused,
+            Refusal::NotSupported { .. } => Code::NotImplemented,
             Refusal::Unavailable { .. } => Code::ResourceError,
         };
         Self::new(code, refusal.to_string())

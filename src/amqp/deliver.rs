@@ -196,7 +196,7 @@ mod tests {
             properties: Properties::default(),
             body: bytes::Bytes::new(),
         };
-        let id = DeliveryId { queue: NonZeroU64::MIN, message: 1 };
+        let id = DeliveryId { queue: NonZeroU64::MIN, message: 1, reader: None };
         let mut output = Output::default();
         put_deliver(&mut output, 9, &"tag".into(), 77, &Delivery { id, redelivered: true, message });
         let mut written: BytesMut = output.tail().split();

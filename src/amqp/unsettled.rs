@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     fn id(message: u64) -> DeliveryId {
-        DeliveryId { queue: NonZeroU64::MIN, message }
+        DeliveryId { queue: NonZeroU64::MIN, message, reader: None }
     }
 
     fn unsettled(tags: impl IntoIterator<Item = u64>) -> Unsettled {

@@ -38,6 +38,6 @@ pub use ferrymq_replication::Timing;
 pub use identity::IdentityError;
 pub use node::{
     Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, Node, NodeView, Phase, QueueInTopic, QueueView,
-    SafeToStop, Settings, ShardView, StartError, Topic, TopicRefusal, TopicView,
+    SafeToStop, Settings, ShardView, StartError, Topic, TopicLog, TopicRefusal, TopicView,
 };
 pub use session::Session;

@@ -25,12 +25,17 @@ pub(crate) fn refusal_of(why: Denied, host: &str) -> Refusal {
         Denied::Owned { owner } => Refusal::Forbidden { reason: format!("it belongs to topic {owner}") },
         Denied::NotAdopted { name, .. } => Refusal::Forbidden { reason: format!("'{name}' was there before") },
         Denied::Not { reason } => Refusal::Unavailable { reason },
+        Denied::FewerPartitions { name, partitions } => Refusal::Precondition {
+            reason: format!(
+                "topic '{name}' in vhost '{host}' has {partitions} partitions, which cannot be fewer: the messages of those \
+                 that go would be lost"
+            ),
+        },
     }
 }
 
 fn argument_name(argument: &str) -> &'static str {
-    ["type", "durable", "auto_delete", "internal", "exclusive"]
-        .into_iter()
-        .find(|known| *known == argument)
-        .unwrap_or("arguments")
+    const KNOWN: [&str; 8] =
+        ["type", "durable", "auto_delete", "internal", "exclusive", "x-queue-type", "x-max-age", "x-max-length-bytes"];
+    KNOWN.into_iter().find(|known| *known == argument).unwrap_or("arguments")
 }

@@ -2,20 +2,23 @@
 
 use std::{
     num::NonZeroU64,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicUsize},
+    },
 };
 
 use ferrymq_core::{
     BindingDeclaration, ConsumerId, Delivery, DeliveryId, EventSender, ExchangeDeclaration, ExchangeName, Gotten,
-    Identity, Kind, Message, Published, QueueDeclaration, QueueName, QueueState, Refusal, Session as SessionPort,
-    Settlement, Subscription, Tag, VirtualHostName,
+    Identity, Kind, LogPosition, Message, Published, QueueDeclaration, QueueName, QueueState, Refusal,
+    Session as SessionPort, Settlement, Subscription, Tag, VirtualHostName,
 };
 use ferrymq_queue::{QueueId, decode_message};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
-    catalogue::{Answer, BindingRecord, Command, ExchangeRecord, Owner, QueueRecord, Routed},
-    gateway::{NewConsumer, Publisher, Several, Waiter},
+    catalogue::{Answer, BindingRecord, Command, ExchangeRecord, Owner, QueueRecord, Retention, Routed},
+    gateway::{LogConsumers, NewConsumer, NewLogConsumer, Publisher, Several, Waiter},
     link::{Call, QueueCounts, Reply},
     node::Inner,
     refusal::{refusal_of, unavailable},
@@ -33,6 +36,9 @@ pub struct Session {
     host: VirtualHostName,
     user: Arc<str>,
     publisher: Arc<Publisher>,
+    logs: LogConsumers,
+    /// Whose turn it is among the partitions of a topic, for messages without a key.
+    turn: AtomicU32,
 }
 
 impl Session {
@@ -40,7 +46,9 @@ impl Session {
         let number = node.next_session();
         let publisher = Arc::new(Publisher { events: events.clone(), room: Semaphore::new(ROOM as usize) });
         node.sessions().insert(number, events);
-        Self { node, number, host, user: identity.user.clone(), publisher }
+        // Sessions that publish little do not all begin with the same partition.
+        let turn = AtomicU32::new(number as u32);
+        Self { node, number, host, user: identity.user.clone(), publisher, logs: LogConsumers::default(), turn }
     }
 
     fn owner(&self) -> Owner {
@@ -114,13 +122,20 @@ impl Session {
     }
 
     async fn make_queue(&self, name: &QueueName, queue: &QueueDeclaration) -> Result<QueueState, Refusal> {
-        let command = Command::DeclareQueue {
-            virtual_host: self.host.to_string(),
-            name: name.to_string(),
-            durable: queue.durable,
-            auto_delete: queue.auto_delete,
-            exclusive: queue.exclusive.then(|| self.owner()),
-            mirrors: queue.mirrors,
+        let (virtual_host, mirrors) = (self.host.to_string(), queue.mirrors);
+        let command = match queue.log {
+            Some(log) => {
+                let retention = Retention::of(log);
+                Command::DeclareLog { virtual_host, name: name.to_string(), mirrors, retention }
+            }
+            None => Command::DeclareQueue {
+                virtual_host,
+                name: name.to_string(),
+                durable: queue.durable,
+                auto_delete: queue.auto_delete,
+                exclusive: queue.exclusive.then(|| self.owner()),
+                mirrors,
+            },
         };
         let Answer::Queue { id, shard, made } = self.change(command).await? else {
             return Err(unavailable("the catalogue gave an answer that makes no sense"));
@@ -132,6 +147,51 @@ impl Session {
             self.node.create_in_shard(shard, id).await?;
         }
         Ok(QueueState { name: name.clone(), messages: 0, consumers: 0 })
+    }
+
+    fn may_be_log(&self, queue: &QueueDeclaration) -> Result<(), Refusal> {
+        let faults =
+            [("non-durable", !queue.durable), ("exclusive-owner", queue.exclusive), ("auto-delete", queue.auto_delete)];
+        let Some((property, _)) = faults.into_iter().find(|(_, fault)| *fault) else { return Ok(()) };
+        let reason = format!("invalid property '{property}' for queue '{}' in vhost '{}'", queue.name, self.host);
+        Err(Refusal::Precondition { reason })
+    }
+
+    /// What a queue keeps, where it is a log.
+    fn log(&self, queue: QueueId) -> Result<Option<Retention>, Refusal> {
+        self.node.catalogue(|catalogue| catalogue.log(queue))
+    }
+
+    /// Refuses what a log does not do.
+    fn not_of_a_log(&self, queue: QueueId, name: &QueueName, what: &str) -> Result<(), Refusal> {
+        if self.log(queue)?.is_none() {
+            return Ok(());
+        }
+        let reason = format!("{what} not supported by stream queues queue '{name}' in vhost '{}'", self.host);
+        Err(Refusal::NotSupported { reason })
+    }
+
+    async fn read_log(&self, wanted: &Subscription, shard: u32, queue: QueueId) -> Result<ConsumerId, Refusal> {
+        let named = || format!("stream queue '{}' in vhost '{}'", wanted.queue, self.host);
+        if wanted.no_ack {
+            let reason = format!("automatic acknowledgement not supported by {}", named());
+            return Err(Refusal::NotSupported { reason });
+        }
+        if wanted.exclusive {
+            let reason = format!("exclusive consumers are not supported by {}: its consumers do not share it", named());
+            return Err(Refusal::NotSupported { reason });
+        }
+        let Some(prefetch) = wanted.prefetch else {
+            let reason = format!("consumer prefetch count is not set for {}", named());
+            return Err(Refusal::Precondition { reason });
+        };
+        // What this session has just put into it counts.
+        self.see_own(shard, queue.get()).await?;
+        let from = self.node.find_in_log(shard, queue, wanted.position.unwrap_or(LogPosition::Next)).await?;
+        let consumer = ConsumerId(self.node.consumers().next_number());
+        let (channel, events) = (wanted.channel, self.publisher.events.clone());
+        self.logs.add(&self.node, NewLogConsumer { consumer, queue, from, prefetch, channel, events });
+        Ok(consumer)
     }
 
     fn settle_in_shard(&self, queue: QueueId, messages: Vec<u64>, settlement: Settlement) {
@@ -184,6 +244,9 @@ impl SessionPort for Session {
     }
 
     async fn declare_queue(&self, mut queue: QueueDeclaration) -> Result<QueueState, Refusal> {
+        if queue.log.is_some() {
+            self.may_be_log(&queue)?;
+        }
         if queue.name.is_empty() {
             queue.name = QueueName::new(format!("amq.gen-{}", uuid::Uuid::new_v4().simple()))?;
             let name = queue.name.clone();
@@ -191,13 +254,14 @@ impl SessionPort for Session {
         }
         let name = queue.name.clone();
         let current = match self.known_queue(&name) {
-            Ok((record, _)) => Some(record),
+            Ok((record, id)) => Some((record, self.log(id)?)),
             Err(Refusal::NotFound { .. }) => None,
             Err(refusal) => return Err(refusal),
         };
         match current {
-            Some(record)
-                if record.durable == queue.durable
+            Some((record, log))
+                if log == queue.log.map(Retention::of)
+                    && record.durable == queue.durable
                     && record.auto_delete == queue.auto_delete
                     && record.exclusive.is_some() == queue.exclusive =>
             {
@@ -237,7 +301,8 @@ impl SessionPort for Session {
     }
 
     async fn purge_queue(&self, name: &QueueName) -> Result<u64, Refusal> {
-        let (record, _) = self.queue(name).await?;
+        let (record, queue) = self.queue(name).await?;
+        self.not_of_a_log(queue, name, "queue.purge")?;
         self.see_own(record.shard, record.id).await?;
         match self.node.ask_leader(record.shard, &Call::Purge { shard: record.shard, queue: record.id }).await? {
             Reply::Purged(messages) => Ok(messages),
@@ -265,11 +330,11 @@ impl SessionPort for Session {
         }
     }
 
-    async fn publish(&self, message: Message, tag: Option<Tag>) -> Result<Published, Refusal> {
+    async fn publish(&self, message: Message, partition: Option<u32>, tag: Option<Tag>) -> Result<Published, Refusal> {
         let mut queues = Vec::new();
         let routed = self.node.catalogue(|catalogue| {
-            let (exchange, key) = (message.exchange.as_str(), message.routing_key.as_str());
-            catalogue.route(self.host.as_str(), exchange, key, &mut queues)
+            let at = (self.host.as_str(), message.exchange.as_str(), message.routing_key.as_str());
+            catalogue.route(at, partition, &self.turn, &mut queues)
         })?;
         let (name, virtual_host) = (message.exchange.to_string(), self.host.to_string());
         match routed {
@@ -277,6 +342,10 @@ impl SessionPort for Session {
             Routed::Internal => {
                 let reason = format!("cannot publish to internal exchange '{name}' in vhost '{virtual_host}'");
                 return Err(Refusal::Forbidden { reason });
+            }
+            Routed::NoPartition { partitions } => {
+                let partition = partition.unwrap_or_default();
+                return Err(Refusal::NoPartition { name, virtual_host, partition, partitions });
             }
             Routed::Queues if queues.is_empty() => return Ok(Published::Unroutable(message)),
             Routed::Queues => {}
@@ -301,6 +370,14 @@ impl SessionPort for Session {
 
     async fn subscribe(&self, subscription: Subscription) -> Result<ConsumerId, Refusal> {
         let (record, queue) = self.queue(&subscription.queue).await?;
+        if self.log(queue)?.is_some() {
+            return self.read_log(&subscription, record.shard, queue).await;
+        }
+        if subscription.position.is_some() {
+            let (name, host) = (&subscription.queue, &self.host);
+            let reason = format!("queue '{name}' in vhost '{host}' is no stream: it has no offset to begin at");
+            return Err(Refusal::Precondition { reason });
+        }
         let attachment = self.node.consumers().add(NewConsumer {
             session: self.number,
             channel: subscription.channel,
@@ -328,15 +405,20 @@ impl SessionPort for Session {
     }
 
     async fn cancel(&self, consumer: ConsumerId) {
-        self.node.detach(consumer.0);
+        if !self.logs.remove(consumer) {
+            self.node.detach(consumer.0);
+        }
     }
 
     fn taken(&self, consumer: ConsumerId, deliveries: u32) {
-        self.node.grant(consumer.0, deliveries);
+        if !self.logs.taken(consumer, deliveries) {
+            self.node.grant(consumer.0, deliveries);
+        }
     }
 
     async fn get(&self, name: &QueueName) -> Result<Option<Gotten>, Refusal> {
         let (record, queue) = self.queue(name).await?;
+        self.not_of_a_log(queue, name, "basic.get")?;
         self.see_own(record.shard, record.id).await?;
         let call = Call::Get { shard: record.shard, queue: record.id };
         let Reply::Got(got) = self.node.ask_leader(record.shard, &call).await? else {
@@ -345,13 +427,17 @@ impl SessionPort for Session {
         let Some(got) = got else { return Ok(None) };
         self.node.consumers().took(record.shard, queue, got.message, self.number);
         let message = decode_message(got.bytes.into()).map_err(|error| unavailable(&error.to_string()))?;
-        let id = DeliveryId { queue, message: got.message };
+        let id = DeliveryId { queue, message: got.message, reader: None };
         Ok(Some(Gotten { delivery: Delivery { id, redelivered: got.redelivered, message }, remaining: got.remaining }))
     }
 
     fn settle(&self, deliveries: &[DeliveryId], settlement: Settlement) {
         let mut run: Option<(NonZeroU64, Vec<u64>)> = None;
         for delivery in deliveries {
+            if let Some(reader) = delivery.reader {
+                self.logs.settled(reader);
+                continue;
+            }
             match &mut run {
                 Some((queue, messages)) if *queue == delivery.queue => messages.push(delivery.message),
                 _ => {

@@ -6,7 +6,7 @@ use bytestring::ByteString;
 
 use crate::{
     BindingDeclaration, ConsumerId, Delivery, DeliveryId, EventSender, ExchangeDeclaration, ExchangeName, Identity,
-    Login, LoginRefused, Message, QueueDeclaration, QueueName, Refusal, Settlement, VirtualHostName,
+    LogPosition, Login, LoginRefused, Message, QueueDeclaration, QueueName, Refusal, Settlement, VirtualHostName,
 };
 
 /// A node, as front ends see it. Cheap to clone.
@@ -63,6 +63,10 @@ pub struct Subscription {
     pub exclusive: bool,
     /// A consumer of a higher priority is served first, while it has room.
     pub priority: i32,
+    /// The client does not acknowledge.
+    pub no_ack: bool,
+    /// Where it begins, if the queue is a log, which says so of itself; at what comes next where there is none.
+    pub position: Option<LogPosition>,
 }
 
 /// A queue, as it is now.
@@ -115,7 +119,7 @@ pub trait Session: Send + Sync + 'static {
         if_empty: bool,
     ) -> impl Future<Output = Result<u64, Refusal>> + Send;
 
-    /// Removes the messages of a queue that are not handed out, and gives how many these were.
+    /// Removes the messages of a queue that are not handed out, and gives how many these were. Not of a log.
     fn purge_queue(&self, name: &QueueName) -> impl Future<Output = Result<u64, Refusal>> + Send;
 
     /// Binds a queue to an exchange; once more is no error.
@@ -127,12 +131,23 @@ pub trait Session: Send + Sync + 'static {
     /// Routes a message and hands it to its queues. Waits while too much is in flight, or an alarm is on: this is how a
     /// publisher is slowed down. Messages of one session reach a queue in the order of these calls.
     ///
+    /// Where the exchange is that of a topic with partitions, the message goes into one of them too: the one that is given,
+    /// else the one of its routing key, and in turns where the key is empty.
+    ///
     /// With a tag, the outcome comes as [`Event::Confirms`](crate::Event::Confirms) unless it is unroutable.
-    fn publish(&self, message: Message, tag: Option<Tag>) -> impl Future<Output = Result<Published, Refusal>> + Send;
+    fn publish(
+        &self,
+        message: Message,
+        partition: Option<u32>,
+        tag: Option<Tag>,
+    ) -> impl Future<Output = Result<Published, Refusal>> + Send;
 
     /// Attaches a consumer. Its deliveries come as events, of which at most a window's worth is under way: the front
     /// end says with [`Session::taken`] what it has passed on, and each delivery is settled by [`Session::settle`]
     /// (by the front end itself, where the client does not acknowledge).
+    ///
+    /// A consumer of a log gets every message of it from its position on, whatever others get. It must have a prefetch, of
+    /// which settling, in whatever way, gives back its share.
     fn subscribe(&self, subscription: Subscription) -> impl Future<Output = Result<ConsumerId, Refusal>> + Send;
 
     /// Detaches a consumer. What it holds stays unsettled; deliveries under way may still come, as events before this returns
@@ -142,7 +157,7 @@ pub trait Session: Send + Sync + 'static {
     /// So many deliveries of this consumer were passed on to the client, or given back: as many more may come.
     fn taken(&self, consumer: ConsumerId, deliveries: u32);
 
-    /// Takes one message, or none where none is ready. It stays unsettled.
+    /// Takes one message, or none where none is ready. It stays unsettled. Not of a log.
     fn get(&self, queue: &QueueName) -> impl Future<Output = Result<Option<Gotten>, Refusal>> + Send;
 
     /// Settles deliveries. In order for each queue, and not waited for; a delivery that is settled already is passed over.

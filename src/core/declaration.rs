@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExchangeName, QueueName, RoutingKey};
+use crate::{ExchangeName, LogDeclaration, QueueName, RoutingKey};
 
 /// How an exchange routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,6 +73,8 @@ pub struct QueueDeclaration {
     pub auto_delete: bool,
     /// Copies on distinct nodes; the cluster's default where none is given.
     pub mirrors: Option<u8>,
+    /// It is a log; then it must be durable, and neither exclusive nor deleted by itself.
+    pub log: Option<LogDeclaration>,
 }
 
 /// Messages of `source` whose key matches `routing_key` go to `queue`.

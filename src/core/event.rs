@@ -18,8 +18,10 @@ pub struct ConsumerId(pub u64);
 pub struct DeliveryId {
     /// The queue's number in the catalogue; never used again.
     pub queue: NonZeroU64,
-    /// The message's place in that queue.
+    /// The message's place in that queue; in a log, its offset.
     pub message: u64,
+    /// Whose reading of a log this is of; none of a queue that is no log.
+    pub reader: Option<ConsumerId>,
 }
 
 /// A message handed to a consumer.

@@ -13,6 +13,7 @@
 //! | `event.rs` | what a session tells its client unasked: deliveries, confirms, alarms |
 //! | `message.rs` | [`Message`]: one type for all protocols |
 //! | `declaration.rs` | exchanges, queues and bindings as a client declares them |
+//! | `log.rs` | queues that are logs: what is kept of them, and where their consumers begin |
 //! | `name.rs` | names that cannot be wrong |
 //! | `identity.rs` | who a client is, and what it may do |
 //! | `refusal.rs` | why a request was refused |
@@ -23,6 +24,7 @@ mod broker;
 mod declaration;
 mod event;
 mod identity;
+mod log;
 mod message;
 mod name;
 mod refusal;
@@ -33,6 +35,7 @@ pub use event::{
     Confirmation, ConsumerId, Delivery, DeliveryId, Event, EventReceiver, EventSender, Settlement, events,
 };
 pub use identity::{Credentials, Identity, Login, LoginRefused};
+pub use log::{LogDeclaration, LogPosition};
 pub use message::{Message, Properties, PropertyFormat};
 pub use name::{ExchangeName, InvalidName, MAX_NAME_BYTES, QueueName, RoutingKey, VirtualHostName};
 pub use refusal::{Kind, Refusal};

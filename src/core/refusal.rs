@@ -88,6 +88,32 @@ pub enum Refusal {
         /// Where it is.
         virtual_host: String,
     },
+    /// A topic has no such partition.
+    #[error(
+        "no partition {partition} of topic '{name}' in vhost '{virtual_host}': it has {partitions}, counted from 0"
+    )]
+    NoPartition {
+        /// The topic.
+        name: String,
+        /// Where it is.
+        virtual_host: String,
+        /// What was asked for.
+        partition: u32,
+        /// How many there are.
+        partitions: u32,
+    },
+    /// What it is does not allow this, as it was asked for.
+    #[error("{reason}")]
+    Precondition {
+        /// Why, as a sentence.
+        reason: String,
+    },
+    /// What it is never allows this.
+    #[error("{reason}")]
+    NotSupported {
+        /// Why, as a sentence.
+        reason: String,
+    },
     /// Not this user, or not with this name (`amq.` is reserved).
     #[error("{reason}")]
     Forbidden {

@@ -16,9 +16,9 @@ pub struct OpenedEntry {
 }
 
 impl OpenedEntry {
-    /// Opens an entry, of which these requests were not taken.
+    /// Opens an entry, of which these requests were not taken: see [`ShardMachine::left_out`](crate::ShardMachine::left_out).
     #[must_use]
-    pub(crate) fn new(entry: Bytes, left_out: &[u32]) -> Self {
+    pub fn new(entry: Bytes, left_out: &[u32]) -> Self {
         let mut found: Vec<(QueueId, Vec<Bytes>)> = Vec::new();
         for (request, commands) in requests(entry) {
             if left_out.contains(&request) {

@@ -140,6 +140,12 @@ impl ShardMachine {
         OpenedEntry::new(bytes, self.entries.left_out(entry))
     }
 
+    /// The requests of an entry that were not taken, by their places in it: what [`OpenedEntry::new`] is to know.
+    #[must_use]
+    pub fn left_out(&self, entry: u64) -> &[u32] {
+        self.entries.left_out(entry)
+    }
+
     /// An entry that was applied, with only those of its messages that are live: it can be kept in its place.
     ///
     /// # Errors

@@ -171,6 +171,7 @@ fn topic_of(topic: TopicDeclaration) -> Result<broker::Topic, AdminError> {
             .into_iter()
             .map(|queue| broker::QueueInTopic { name: queue.name, routing_keys: queue.routing_keys })
             .collect(),
+        log: None,
     })
 }
 

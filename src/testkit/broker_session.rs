@@ -51,6 +51,9 @@ impl Session for FakeSession {
     }
 
     async fn declare_queue(&self, queue: QueueDeclaration) -> Result<QueueState, Refusal> {
+        if queue.log.is_some() {
+            return Err(Refusal::NotSupported { reason: "the broker in memory has no logs".to_owned() });
+        }
         let name = self.shared.state().declare_queue(self.number, queue)?;
         self.check_queue(&name).await
     }
@@ -80,7 +83,7 @@ impl Session for FakeSession {
         self.shared.state().unbind(self.number, &binding)
     }
 
-    async fn publish(&self, message: Message, tag: Option<Tag>) -> Result<Published, Refusal> {
+    async fn publish(&self, message: Message, _: Option<u32>, tag: Option<Tag>) -> Result<Published, Refusal> {
         if *self.shared.publishes_held.borrow() {
             let _waiting = Waiting::new(&self.shared);
             let mut held = self.shared.publishes_held.subscribe();

@@ -135,7 +135,7 @@ impl State {
                 .handed_out
                 .iter()
                 .filter(|(_, handed_out)| handed_out.session == session)
-                .map(|(place, _)| DeliveryId { queue: queue.number, message: *place })
+                .map(|(place, _)| DeliveryId { queue: queue.number, message: *place, reader: None })
                 .collect();
             self.settle(&held, Settlement::Requeue);
         }
@@ -465,7 +465,7 @@ impl State {
 
 impl Queue {
     fn hold(&mut self, session: SessionNumber, consumer: Option<ConsumerId>, stored: Stored) -> Delivery {
-        let id = DeliveryId { queue: self.number, message: stored.place };
+        let id = DeliveryId { queue: self.number, message: stored.place, reader: None };
         let delivery = Delivery { id, redelivered: stored.redelivered, message: stored.message.clone() };
         self.handed_out.insert(stored.place, HandedOut { session, consumer, stored });
         delivery

@@ -38,6 +38,8 @@ pub(crate) async fn run<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
         prefetch: channel.prefetch.filter(|_| !method.no_ack),
         exclusive: method.exclusive,
         priority,
+        no_ack: method.no_ack,
+        position: None,
     };
     channel.early = Some(Vec::new());
     let subscribed = link.wait(link.session.subscribe(subscription)).await?;

@@ -52,6 +52,10 @@ impl Catalogue {
             Command::RemoveTopic { virtual_host, name, owner_uid, delete } => {
                 self.remove_topic(&virtual_host, &name, &owner_uid, delete)
             }
+            Command::DeclareLog { virtual_host, name, mirrors, retention } => {
+                self.declare_log(&virtual_host, &name, mirrors, retention)
+            }
+            Command::DeclareTopicWithLog { topic, empty, log } => self.declare_topic_with_log(topic, &empty, log),
         }
     }
 
@@ -161,11 +165,10 @@ impl Catalogue {
     ) -> Answer {
         let Some(content) = self.records.virtual_hosts.get(host) else { return no_virtual_host(host) };
         if let Some(current) = content.queues.get(name) {
-            return queue_differs(name, durable, auto_delete, exclusive, current).unwrap_or(Answer::Queue {
-                id: current.id,
-                shard: current.shard,
-                made: false,
-            });
+            let differs = self.is_log_instead(name, current.id);
+            return differs
+                .or_else(|| queue_differs(name, durable, auto_delete, exclusive, current))
+                .unwrap_or(Answer::Queue { id: current.id, shard: current.shard, made: false });
         }
         let mirrors = mirrors.unwrap_or(self.records.default_mirrors);
         let Some(shard) = self.shard_for(mirrors) else {

@@ -4,6 +4,7 @@
 use ferrymq_core::Kind;
 use serde::{Deserialize, Serialize};
 
+use super::logs::{Retention, TopicLogSpec};
 use super::records::{BindingRecord, ExchangeRecord, NodeRecord, Owner, TopicSpec, UserRecord};
 
 /// A change.
@@ -44,6 +45,10 @@ pub(crate) enum Command {
     DeclareTopic { topic: TopicSpec, empty: Vec<String> },
     /// A topic goes, or is nobody's from now on.
     RemoveTopic { virtual_host: String, name: String, owner_uid: String, delete: bool },
+    /// A queue that is a log is to be there.
+    DeclareLog { virtual_host: String, name: String, mirrors: Option<u8>, retention: Retention },
+    /// As `DeclareTopic`, of one that has partitions.
+    DeclareTopicWithLog { topic: TopicSpec, empty: Vec<String>, log: TopicLogSpec },
 }
 
 /// What a change answered.
@@ -78,6 +83,8 @@ pub(crate) enum Denied {
     NotAdopted { kind: KindName, name: String },
     /// The cluster is not formed, or the command is from a newer version.
     Not { reason: String },
+    /// A topic has this many partitions, and cannot have fewer.
+    FewerPartitions { name: String, partitions: u32 },
 }
 
 /// What kind of thing a refusal speaks of.

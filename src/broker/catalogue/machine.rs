@@ -7,11 +7,14 @@ use tokio::sync::watch;
 use super::{
     Catalogue,
     command::{Answer, Command, Denied},
+    logs::LogRecords,
     records::Records,
 };
 
 /// The snapshot's and the commands' version: the first byte of each.
 const VERSION: u8 = 1;
+/// A snapshot with logs: what is kept of them follows the rest.
+const VERSION_WITH_LOGS: u8 = 2;
 
 /// The catalogue, and how far it is.
 pub(crate) struct CatalogueMachine {
@@ -52,15 +55,23 @@ impl Machine for CatalogueMachine {
     }
 
     fn snapshot(&self) -> Bytes {
-        postcard::to_extend(&self.catalogue.records, vec![VERSION]).map(Bytes::from).unwrap_or_default()
+        let Catalogue { records, logs, .. } = &self.catalogue;
+        let saved = if logs.is_empty() {
+            postcard::to_extend(records, vec![VERSION])
+        } else {
+            postcard::to_extend(&(records, logs), vec![VERSION_WITH_LOGS])
+        };
+        saved.map(Bytes::from).unwrap_or_default()
     }
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
-        let Some((&VERSION, bytes)) = snapshot.split_first() else {
-            return Err("the catalogue's snapshot is of a newer version".into());
-        };
-        let records: Records = postcard::from_bytes(bytes).map_err(|error| error.to_string())?;
-        self.catalogue = Catalogue::of(records);
+        let (records, logs): (Records, LogRecords) = match snapshot.split_first() {
+            Some((&VERSION, bytes)) => postcard::from_bytes(bytes).map(|records| (records, LogRecords::default())),
+            Some((&VERSION_WITH_LOGS, bytes)) => postcard::from_bytes(bytes),
+            _ => return Err("the catalogue's snapshot is of a newer version".into()),
+        }
+        .map_err(|error| error.to_string())?;
+        self.catalogue = Catalogue::of(records, logs);
         self.applied.send_modify(|_| ());
         Ok(())
     }

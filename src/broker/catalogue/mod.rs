@@ -7,16 +7,19 @@
 //! | `state.rs` | [`Catalogue`]: all of it, and the routing that follows from it |
 //! | `apply.rs` | each command's effect |
 //! | `topics.rs` | the effect of declaring and removing a topic |
+//! | `logs.rs` | queues that are logs, and the partitions of topics |
 //! | `machine.rs` | the catalogue as a replicated machine |
 
 mod apply;
 mod command;
+mod logs;
 mod machine;
 mod records;
 mod state;
 mod topics;
 
 pub(crate) use command::{Answer, Command, Denied};
+pub(crate) use logs::{Retention, TopicLogSpec, partition_name};
 pub(crate) use machine::CatalogueMachine;
 pub(crate) use records::{
     BindingRecord, ExchangeRecord, NodeRecord, Owner, QueueRecord, ShardRecord, TopicBindingSpec, TopicQueueSpec,

@@ -1,10 +1,14 @@
 //! The catalogue, and the routing that follows from it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::atomic::AtomicU32,
+};
 
 use ferrymq_core::ExchangeKind;
 use ferrymq_queue::{Exchange, QueueId};
 
+use super::logs::{LogRecords, Partitions};
 use super::records::{BindingRecord, ExchangeRecord, QueueRecord, Records, ShardRecord, VirtualHostRecords};
 
 /// Shards made for each number of mirrors that is in use.
@@ -18,6 +22,8 @@ pub(super) const BUILT_IN_EXCHANGES: [(&str, ExchangeKind); 3] =
 #[derive(Default)]
 pub(crate) struct Catalogue {
     pub(crate) records: Records,
+    pub(crate) logs: LogRecords,
+    pub(super) partitions: Partitions,
     routes: HashMap<String, HashMap<String, Exchange>>,
     names: HashMap<QueueId, (String, String)>,
     /// Queues by shard, for placing new ones.
@@ -33,12 +39,14 @@ pub(crate) enum Routed {
     Internal,
     /// To the queues that were put.
     Queues,
+    /// To a partition that the topic has not: it has so many.
+    NoPartition { partitions: u32 },
 }
 
 impl Catalogue {
     /// The catalogue of these records.
-    pub(crate) fn of(records: Records) -> Self {
-        let mut catalogue = Self { records: Records::default(), ..Self::default() };
+    pub(crate) fn of(records: Records, logs: LogRecords) -> Self {
+        let mut catalogue = Self { logs, ..Self::default() };
         for (host, content) in &records.virtual_hosts {
             for (name, exchange) in &content.exchanges {
                 catalogue.routes_of(host).insert(name.clone(), Exchange::new(exchange.kind));
@@ -53,6 +61,7 @@ impl Catalogue {
             }
         }
         catalogue.records = records;
+        catalogue.index_all_partitions();
         catalogue
     }
 
@@ -61,8 +70,15 @@ impl Catalogue {
         !self.records.cluster_id.is_empty()
     }
 
-    /// Puts the queues that a message goes to: id and shard.
-    pub(crate) fn route(&self, host: &str, exchange: &str, key: &str, out: &mut Vec<(QueueId, u32)>) -> Routed {
+    /// Puts the queues that a message goes to: id and shard. Of a topic's partitions it is the one that is wanted, else the
+    /// key's, and where there is no key the next in turn.
+    pub(crate) fn route(
+        &self,
+        (host, exchange, key): (&str, &str, &str),
+        partition: Option<u32>,
+        turn: &AtomicU32,
+        out: &mut Vec<(QueueId, u32)>,
+    ) -> Routed {
         let Some(content) = self.records.virtual_hosts.get(host) else { return Routed::NoExchange };
         if exchange.is_empty() {
             out.extend(content.queues.get(key).and_then(|queue| Some((QueueId::new(queue.id)?, queue.shard))));
@@ -77,7 +93,7 @@ impl Catalogue {
         let mut queues = Vec::new();
         route.route(key, &mut queues);
         out.extend(queues.into_iter().filter_map(|id| Some((id, self.queue_by_id(id)?.2.shard))));
-        Routed::Queues
+        self.route_to_partition((host, exchange, key), partition, turn, out)
     }
 
     /// A queue by name.
@@ -120,6 +136,7 @@ impl Catalogue {
     }
 
     pub(super) fn remove_exchange(&mut self, host: &str, name: &str) {
+        self.forget_topic_log(host, name);
         self.routes_of(host).remove(name);
         if let Some(content) = self.records.virtual_hosts.get_mut(host) {
             content.exchanges.remove(name);
@@ -145,6 +162,7 @@ impl Catalogue {
             self.remove_binding(host, &binding, id);
         }
         self.names.remove(&id);
+        self.forget_log(host, id);
         if let Some(count) = self.queues_in_shard.get_mut(&queue.shard) {
             *count = count.saturating_sub(1);
         }

@@ -122,7 +122,9 @@ impl Catalogue {
         if !delete {
             return Answer::Gone { queues: Vec::new() };
         }
-        let queues = record.spec.queues.iter().filter_map(|queue| self.remove_queue(host, &queue.name));
+        let partitions = self.partitions_of(&record.spec);
+        let queues = record.spec.queues.iter().map(|queue| &queue.name).chain(&partitions);
+        let queues = queues.filter_map(|name| self.remove_queue(host, name));
         let queues = queues.map(|queue| (queue.id, queue.shard)).collect();
         self.remove_exchange(host, name);
         Answer::Gone { queues }
@@ -158,6 +160,9 @@ impl Catalogue {
             if self.queue(host, &queue.name).is_none() {
                 wrong.push(format!("queue {} is missing", queue.name));
             }
+        }
+        for partition in self.missing_partitions(topic) {
+            wrong.push(format!("partition {partition} is missing"));
         }
         let wanted = topic.wanted_bindings();
         let Some(content) = self.records.virtual_hosts.get(host) else { return "the virtual host is missing".into() };

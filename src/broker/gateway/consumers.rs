@@ -90,6 +90,13 @@ impl Consumers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A number for a consumer that is kept elsewhere.
+    pub(crate) fn next_number(&self) -> u64 {
+        let mut state = self.state();
+        state.last += 1;
+        state.last
+    }
+
     /// Makes a consumer, which is to be attached like this.
     pub(crate) fn add(&self, new: NewConsumer) -> Attachment {
         let mut state = self.state();
@@ -160,7 +167,7 @@ impl Consumers {
             match decode_message(bytes) {
                 Ok(message) => {
                     held.hold(number, holder);
-                    let id = DeliveryId { queue, message: number };
+                    let id = DeliveryId { queue, message: number, reader: None };
                     deliveries.push(Delivery { id, redelivered, message });
                 }
                 Err(error) => tracing::error!(%queue, number, %error, "a stored message cannot be read"),

@@ -2,6 +2,7 @@
 //! carries messages is written by hand, so that bodies are not copied.
 
 use bytes::{Bytes, BytesMut};
+use ferrymq_core::LogPosition;
 use ferrymq_queue::{ConsumerKey, Outcome, QueueId, Request};
 use ferrymq_wire::{Malformed, Reader, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -27,6 +28,11 @@ pub(crate) enum Call {
     Report,
     /// Up to where have you applied the catalogue's log?
     CatalogueIndex,
+    /// Which message is at this position of a log of a shard that you lead?
+    FindInLog { shard: u32, queue: u64, position: LogPosition },
+    /// What follows in a log of a shard of which you have a replica? Waits so many milliseconds while there is nothing.
+    /// Answered by a [`LogBatch`](crate::shard::LogBatch).
+    ReadLog { shard: u32, queue: u64, from: u64, wait: u32 },
 }
 
 /// Answers a [`Call`].
@@ -60,6 +66,8 @@ pub(crate) enum Reply {
     },
     /// Applied up to this index.
     Index(u64),
+    /// The message of this number.
+    Found(u64),
 }
 
 /// A consumer, as it is attached.

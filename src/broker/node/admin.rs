@@ -2,21 +2,27 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
     time::Duration,
 };
 
-use ferrymq_core::{ExchangeKind, ExchangeName, QueueName, Refusal, RoutingKey};
+use ferrymq_core::{ExchangeKind, ExchangeName, LogDeclaration, QueueName, Refusal, RoutingKey};
 use ferrymq_queue::QueueId;
 
 use super::Inner;
 use crate::{
-    catalogue::{Answer, CATALOGUE_GROUP, Command, Denied, TopicBindingSpec, TopicQueueSpec, TopicRecord, TopicSpec},
+    catalogue::{
+        Answer, CATALOGUE_GROUP, Command, Denied, Retention, TopicBindingSpec, TopicLogSpec, TopicQueueSpec,
+        TopicRecord, TopicSpec, partition_name,
+    },
     link::{Call, QueueCounts, Reply, ShardReport, decode, encode},
     refusal::refusal_of,
 };
 
 /// How long a node may take to answer before it counts as out of reach.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The most partitions that a topic may have.
+const MOST_PARTITIONS: NonZeroU32 = NonZeroU32::new(1024).expect("1024 is not 0");
 
 /// A cluster, as one of its nodes sees it.
 #[derive(Debug, Clone)]
@@ -109,6 +115,17 @@ pub struct Topic {
     pub bindings: Vec<Binding>,
     /// Its queues.
     pub queues: Vec<QueueInTopic>,
+    /// What it keeps of what is published to it, where it does.
+    pub log: Option<TopicLog>,
+}
+
+/// What a topic keeps of what is published to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TopicLog {
+    /// Logs that share its messages, by their keys. Each is a queue `<topic>-<number>`, counted from 0.
+    pub partitions: NonZeroU32,
+    /// How long and how much of each is kept.
+    pub retention: LogDeclaration,
 }
 
 /// Messages of another exchange that go to a topic's queues.
@@ -140,6 +157,8 @@ pub struct TopicView {
     pub replicated: bool,
     /// Its queues.
     pub queues: Vec<QueueView>,
+    /// Its partitions.
+    pub partitions: Vec<QueueView>,
 }
 
 /// A queue, as it is.
@@ -297,14 +316,24 @@ impl Inner {
     pub(super) async fn declare_topic_as(&self, topic: Topic) -> Result<TopicView, TopicRefusal> {
         check_names(&topic)?;
         let spec = spec_of(&topic);
+        let log = topic.log.map(log_of);
         let key = (spec.virtual_host.clone(), spec.name.clone());
-        let current = self.catalogue(|catalogue| {
+        let (current, kept) = self.catalogue(|catalogue| {
             let same = catalogue.records.topics.get(&key).is_some_and(|record| record.spec == spec);
-            same && catalogue.drift(&spec).is_empty()
+            let kept = catalogue.topic_log(&spec);
+            (same && kept == log && catalogue.drift(&spec).is_empty(), kept)
         })?;
+        if let (Some(kept), None) = (kept, log) {
+            let (name, partitions) = (topic.name.clone(), kept.partitions.get());
+            return Err(topic_refusal(Denied::FewerPartitions { name, partitions }, &topic));
+        }
         if !current {
             let empty = self.empty_queues_left_out(&spec).await?;
-            match self.change(Command::DeclareTopic { topic: spec.clone(), empty }).await? {
+            let command = match log {
+                Some(log) => Command::DeclareTopicWithLog { topic: spec.clone(), empty, log },
+                None => Command::DeclareTopic { topic: spec.clone(), empty },
+            };
+            match self.change(command).await? {
                 Answer::Gone { queues } => self.delete_all_in_shards(queues),
                 Answer::Denied(why) => return Err(topic_refusal(why, &topic)),
                 _ => {}
@@ -331,9 +360,10 @@ impl Inner {
     }
 
     async fn create_queues_of(&self, spec: &TopicSpec) -> Result<(), TopicRefusal> {
-        for queue in &spec.queues {
+        let partitions = self.catalogue(|catalogue| catalogue.partitions_of(spec))?;
+        for name in spec.queues.iter().map(|queue| &queue.name).chain(&partitions) {
             let found = self.catalogue(|catalogue| {
-                let record = catalogue.queue(&spec.virtual_host, &queue.name)?;
+                let record = catalogue.queue(&spec.virtual_host, name)?;
                 Some((record.shard, QueueId::new(record.id)?))
             })?;
             if let Some((shard, id)) = found {
@@ -370,20 +400,12 @@ impl Inner {
     }
 
     async fn topic_view(&self, spec: &TopicSpec) -> Result<TopicView, TopicRefusal> {
-        let drift = self.catalogue(|catalogue| catalogue.drift(spec))?;
-        let mut queues = Vec::new();
+        let (drift, log, partitions) = self
+            .catalogue(|catalogue| (catalogue.drift(spec), catalogue.topic_log(spec), catalogue.partitions_of(spec)))?;
         let mut shards = BTreeSet::new();
-        for queue in &spec.queues {
-            if let Some((counts, shard)) = self.queue_counts(&spec.virtual_host, &queue.name).await? {
-                shards.insert(shard);
-                queues.push(QueueView {
-                    name: queue.name.clone(),
-                    messages: counts.messages,
-                    consumers: counts.consumers,
-                    leader: self.leaders.of(shard),
-                });
-            }
-        }
+        let names = spec.queues.iter().map(|queue| queue.name.clone()).collect();
+        let queues = self.queue_views(&spec.virtual_host, names, &mut shards).await?;
+        let partitions = self.queue_views(&spec.virtual_host, partitions, &mut shards).await?;
         let reports = self.gather_reports().await;
         let placed = self.catalogue(|catalogue| {
             let placed = shards.iter().filter_map(|shard| Some((*shard, catalogue.records.shards.get(shard)?)));
@@ -394,7 +416,25 @@ impl Inner {
             let found = found.find(|(_, report)| report.shard == shard).map(|(node, report)| (node, report.clone()));
             shard_view(shard, on, found.as_ref()).is_healthy()
         });
-        Ok(TopicView { topic: topic_of(spec.clone()), drift, replicated, queues })
+        Ok(TopicView { topic: topic_of(spec.clone(), log), drift, replicated, queues, partitions })
+    }
+
+    /// Those of the queues that are there, and their shards.
+    async fn queue_views(
+        &self,
+        host: &str,
+        names: Vec<String>,
+        shards: &mut BTreeSet<u32>,
+    ) -> Result<Vec<QueueView>, TopicRefusal> {
+        let mut views = Vec::with_capacity(names.len());
+        for name in names {
+            let Some((QueueCounts { messages, consumers, .. }, shard)) = self.queue_counts(host, &name).await? else {
+                continue;
+            };
+            shards.insert(shard);
+            views.push(QueueView { name, messages, consumers, leader: self.leaders.of(shard) });
+        }
+        Ok(views)
     }
 
     pub(super) async fn remove_topic_of(
@@ -409,10 +449,11 @@ impl Inner {
         let spec = self.catalogue(|catalogue| catalogue.records.topics.get(&key).map(|record| record.spec.clone()))?;
         let Some(spec) = spec.filter(|spec| spec.owner_uid == owner_uid) else { return Ok(()) };
         if delete && only_if_empty {
-            for queue in &spec.queues {
-                match self.queue_counts(host, &queue.name).await? {
+            let partitions = self.catalogue(|catalogue| catalogue.partitions_of(&spec))?;
+            for queue in spec.queues.iter().map(|queue| &queue.name).chain(&partitions) {
+                match self.queue_counts(host, queue).await? {
                     Some((counts, _)) if counts.messages > 0 => {
-                        return Err(TopicRefusal::NotEmpty { queue: queue.name.clone(), messages: counts.messages });
+                        return Err(TopicRefusal::NotEmpty { queue: queue.clone(), messages: counts.messages });
                     }
                     _ => {}
                 }
@@ -456,6 +497,18 @@ fn check_names(topic: &Topic) -> Result<(), TopicRefusal> {
             RoutingKey::new(key.clone()).map_err(|error| invalid("routing key", key, &error))?;
         }
     }
+    if let Some(log) = topic.log {
+        if log.partitions > MOST_PARTITIONS {
+            let why = format!("there may be at most {MOST_PARTITIONS}");
+            return Err(invalid("partitions", &log.partitions.to_string(), &why));
+        }
+        for name in (0..log.partitions.get()).map(|partition| partition_name(&topic.name, partition)) {
+            if topic.queues.iter().any(|queue| queue.name == name) {
+                return Err(invalid("queue", &name, &"a partition has that name"));
+            }
+            QueueName::new(name.clone()).map_err(|error| invalid("partition", &name, &error))?;
+        }
+    }
     Ok(())
 }
 
@@ -465,7 +518,7 @@ fn topic_refusal(why: Denied, topic: &Topic) -> TopicRefusal {
         Denied::NotAdopted { name, .. } => TopicRefusal::Incompatible(format!(
             "'{name}' is there already, and the topic's adoption is Refuse; remove it, or let the topic adopt it"
         )),
-        why @ (Denied::Inequivalent { .. } | Denied::Locked { .. }) => {
+        why @ (Denied::Inequivalent { .. } | Denied::Locked { .. } | Denied::FewerPartitions { .. }) => {
             TopicRefusal::Incompatible(refusal_of(why, &topic.virtual_host).to_string())
         }
         why @ Denied::NotFound { .. } => TopicRefusal::NotFound(refusal_of(why, &topic.virtual_host).to_string()),
@@ -496,7 +549,11 @@ fn spec_of(topic: &Topic) -> TopicSpec {
     }
 }
 
-fn topic_of(spec: TopicSpec) -> Topic {
+fn log_of(log: TopicLog) -> TopicLogSpec {
+    TopicLogSpec { partitions: log.partitions, retention: Retention::of(log.retention) }
+}
+
+fn topic_of(spec: TopicSpec, log: Option<TopicLogSpec>) -> Topic {
     Topic {
         virtual_host: spec.virtual_host,
         name: spec.name,
@@ -515,5 +572,6 @@ fn topic_of(spec: TopicSpec) -> Topic {
             .into_iter()
             .map(|queue| QueueInTopic { name: queue.name, routing_keys: queue.keys })
             .collect(),
+        log: log.map(|log| TopicLog { partitions: log.partitions, retention: log.retention.declaration() }),
     }
 }

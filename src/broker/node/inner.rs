@@ -10,7 +10,10 @@ use std::{
 
 use ferrymq_core::{Event, EventSender, Refusal};
 use ferrymq_replication::{Group, NodeId, Store};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::{AbortHandle, JoinSet},
+};
 
 use super::{Settings, leaders::Leaders, users::PasswordCache};
 use crate::{
@@ -22,6 +25,9 @@ use crate::{
     refusal::unavailable,
     shard::{Reader, Replica},
 };
+
+/// Logs that are read from other nodes at a time.
+const DISTANT_READS: usize = 256;
 
 /// A node's parts.
 pub(crate) struct Inner {
@@ -35,6 +41,8 @@ pub(crate) struct Inner {
     pub(super) replicas: RwLock<HashMap<u32, Arc<Replica>>>,
     pub(super) leaders: Leaders,
     pub(super) reader: Reader,
+    /// How many logs are read from other nodes at a time: each takes one of the requests that those answer at a time.
+    pub(super) distant_reads: Semaphore,
     outboxes: RwLock<HashMap<u32, Arc<Outbox>>>,
     consumers: Consumers,
     sessions: Mutex<HashMap<u64, EventSender>>,
@@ -76,6 +84,7 @@ impl Inner {
             replicas: RwLock::default(),
             leaders: Leaders::default(),
             reader,
+            distant_reads: Semaphore::new(DISTANT_READS),
             outboxes: RwLock::default(),
             consumers: Consumers::default(),
             sessions: Mutex::default(),
@@ -188,10 +197,10 @@ impl Inner {
         self.outboxes.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        tasks.spawn(task)
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -6,6 +6,7 @@
 //! | `inner.rs` | [`Inner`]: what all parts share |
 //! | `ports.rs` | the node as the port of front ends |
 //! | `requests.rs` | changing the catalogue, asking a shard's leader, putting commands into a shard |
+//! | `logs.rs` | reading logs from whichever replica, and what retention removes of them |
 //! | `receive.rs` | what comes in from other nodes |
 //! | `leaders.rs` | who leads what, and what follows when that changes |
 //! | `membership.rs` | forming a cluster, and joining one |
@@ -18,6 +19,7 @@ mod admin;
 mod heal;
 mod inner;
 mod leaders;
+mod logs;
 mod membership;
 mod ports;
 mod receive;
@@ -27,7 +29,8 @@ mod upkeep;
 mod users;
 
 pub use admin::{
-    Binding, ClusterView, NodeView, QueueInTopic, QueueView, SafeToStop, ShardView, Topic, TopicRefusal, TopicView,
+    Binding, ClusterView, NodeView, QueueInTopic, QueueView, SafeToStop, ShardView, Topic, TopicLog, TopicRefusal,
+    TopicView,
 };
 pub(crate) use inner::Inner;
 pub use membership::{FirstNode, FirstUser, FormError, Formation};

@@ -44,6 +44,9 @@ impl Receive for Inner {
 
     async fn call(&self, from: &Hello, request: Bytes) -> Result<Bytes, String> {
         let call = decode(&request).map_err(|error| error.to_string())?;
+        if let Call::ReadLog { shard, queue, from, wait } = call {
+            return self.read_log_here(shard, queue, from, wait).await.map(|batch| batch.encode());
+        }
         self.answer_call(from.node, call).await.map(|reply| encode(&reply))
     }
 
@@ -124,6 +127,10 @@ impl Inner {
                 let view = self.catalogue.get().map(|open| open.group.view());
                 view.filter(|view| view.leadership.leading).map_or(Reply::NotLeader, |view| Reply::Index(view.applied))
             }
+            Call::FindInLog { shard, queue, position } => {
+                self.find_in_log_here(shard, queue, position).map_or(Reply::NotLeader, Reply::Found)
+            }
+            Call::ReadLog { .. } => return Err("a log is read from another node".into()),
             Call::Report => Reply::Report { shards: self.own_report(), version: self.settings.version.clone() },
         })
     }

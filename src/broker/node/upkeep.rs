@@ -112,6 +112,7 @@ impl Inner {
             if seldom.elapsed() >= SOMETIMES {
                 seldom = Instant::now();
                 self.match_queues();
+                self.trim_logs();
                 self.move_leaders().await;
                 self.keep_logs_short().await;
                 self.heal().await;

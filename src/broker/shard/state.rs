@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ferrymq_queue::{Consumer, ConsumerKey, Effects, Handout, Moment, Place, QueueId, ShardMachine};
 use ferrymq_replication::{Applied, Machine, NodeId};
 
-use super::{GET, lead::Lead};
+use super::{GET, lead::Lead, logs::Logs};
 use crate::link::{Attachment, Claims, GetReply, QueueCounts};
 
 /// Messages as they are handed out: number, whether they were handed out before, and the message encoded.
@@ -42,16 +42,25 @@ pub(crate) struct ShardState {
     shard: u32,
     machine: ShardMachine,
     lead: Option<Lead>,
+    pub(super) logs: Logs,
     outlet: Arc<dyn Outlet>,
 }
 
 impl ShardState {
     pub(crate) fn new(shard: u32, outlet: Arc<dyn Outlet>) -> Self {
-        Self { shard, machine: ShardMachine::default(), lead: None, outlet }
+        Self { shard, machine: ShardMachine::default(), lead: None, logs: Logs::default(), outlet }
     }
 
     pub(crate) fn machine(&self) -> &ShardMachine {
         &self.machine
+    }
+
+    pub(super) fn machine_and_logs(&mut self) -> (&ShardMachine, &mut Logs) {
+        (&self.machine, &mut self.logs)
+    }
+
+    pub(super) fn is_leading(&self) -> bool {
+        self.lead.is_some()
     }
 
     /// This replica leads from now on; these nodes are to say first what they hold.
@@ -206,6 +215,7 @@ impl Machine for ShardState {
     fn apply(&mut self, at: Applied, command: Bytes, freed: &mut Vec<u64>) -> Bytes {
         let mut effects = Effects::default();
         let reply = self.machine.apply(Moment { entry: at.index, time: at.time }, command.clone(), &mut effects);
+        self.logs.follow(at.index, &command, &effects, &self.machine);
         if let Some(lead) = &mut self.lead {
             lead.bodies.forget(&effects.freed);
             if self.machine.needs(at.index) {
@@ -234,6 +244,7 @@ impl Machine for ShardState {
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
         self.machine = ShardMachine::restore(snapshot).map_err(|error| error.to_string())?;
+        self.logs.restored();
         Ok(())
     }
 }

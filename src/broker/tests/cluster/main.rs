@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 mod damage;
+mod logs;
 
 /// Bytes of a segment, where a test needs no others.
 const SEGMENT_BYTES: u64 = 4 << 20;
@@ -175,7 +176,7 @@ impl Client {
     async fn publish(&mut self, queue: &str, body: &str) {
         self.published += 1;
         let tag = Tag { channel: 1, sequence: self.published };
-        let published = self.session.publish(message(queue, body), Some(tag)).await.unwrap();
+        let published = self.session.publish(message(queue, body), None, Some(tag)).await.unwrap();
         assert!(matches!(published, Published::Routed));
     }
 
@@ -193,6 +194,8 @@ impl Client {
             prefetch: prefetch.try_into().ok(),
             exclusive: false,
             priority: 0,
+            no_ack: false,
+            position: None,
         };
         self.session.subscribe(subscription).await.unwrap()
     }
@@ -235,6 +238,7 @@ fn queue(name: &str) -> QueueDeclaration {
         exclusive: false,
         auto_delete: false,
         mirrors: None,
+        log: None,
     }
 }
 
