@@ -1,10 +1,17 @@
 //! The arguments of declarations: what is there is taken, what would change the meaning and is not there is refused,
 //! and the rest, which only tunes or annotates, is passed over.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ferrymq_core::{LogDeclaration, LogPosition};
+
 use crate::{
     codec::{Table, Value},
     fault::{Code, Exception},
 };
+
+/// Arguments of a queue that only a log has.
+const OF_LOGS: [&str; 2] = ["x-max-age", "x-max-length-bytes"];
 
 /// Arguments of a queue that give it a meaning that there is none of here.
 const OF_QUEUES: [&str; 14] = [
@@ -28,10 +35,11 @@ const OF_QUEUES: [&str; 14] = [
 const OF_EXCHANGES: [&str; 3] = ["alternate-exchange", "x-delayed-type", "x-message-deduplication"];
 
 /// The same, of a consumer.
-const OF_CONSUMERS: [&str; 2] = ["x-stream-offset", "x-stream-filter"];
+const OF_CONSUMERS: [&str; 1] = ["x-stream-filter"];
 
-fn refuse(arguments: &Table, names: &[&str], of: &str) -> Result<(), Exception> {
-    match arguments.0.iter().find(|(name, _)| names.contains(&&**name)) {
+fn refuse(arguments: &Table, names: &[&str], but: &[&str], of: &str) -> Result<(), Exception> {
+    let mut refused = arguments.0.iter().filter(|(name, _)| names.contains(&&**name) && !but.contains(&&**name));
+    match refused.next() {
         Some((name, _)) => {
             let sentence = format!("the argument '{name}' of {of} is not supported; declare it without");
             Err(Exception::not_implemented(sentence))
@@ -49,44 +57,103 @@ fn invalid(name: &str, what: &str) -> Exception {
 pub(crate) struct QueueArguments {
     /// Copies on distinct nodes.
     pub(crate) mirrors: Option<u8>,
+    /// It is a log.
+    pub(crate) log: Option<LogDeclaration>,
 }
 
 /// Reads the arguments of `queue.declare`.
 pub(crate) fn of_queue(arguments: &Table) -> Result<QueueArguments, Exception> {
-    refuse(arguments, &OF_QUEUES, "a queue")?;
-    match arguments.get("x-queue-type").map(Value::as_text) {
-        None | Some(Some("classic" | "quorum")) => {}
-        Some(Some("stream")) => {
-            return Err(Exception::not_implemented("queues of the type 'stream' are not supported; use 'quorum'"));
-        }
+    let is_log = match arguments.get("x-queue-type").map(Value::as_text) {
+        None | Some(Some("classic" | "quorum")) => false,
+        Some(Some("stream")) => true,
         Some(Some(other)) => return Err(invalid("x-queue-type", &format!("unknown queue type '{other}'"))),
         Some(None) => return Err(invalid("x-queue-type", "a string is needed")),
-    }
-    let mirrors = match arguments.get("x-quorum-initial-group-size") {
+    };
+    refuse(arguments, &OF_QUEUES, if is_log { &OF_LOGS } else { &[] }, "a queue")?;
+    let group_size = if is_log { "x-initial-cluster-size" } else { "x-quorum-initial-group-size" };
+    let mirrors = match arguments.get(group_size) {
         None => None,
         Some(value) => {
             let size = value.as_integer().and_then(|size| u8::try_from(size).ok()).filter(|size| *size > 0);
-            Some(size.ok_or_else(|| invalid("x-quorum-initial-group-size", "a number from 1 to 255 is needed"))?)
+            Some(size.ok_or_else(|| invalid(group_size, "a number from 1 to 255 is needed"))?)
         }
     };
-    Ok(QueueArguments { mirrors })
+    let log = if is_log { Some(of_log(arguments)?) } else { None };
+    Ok(QueueArguments { mirrors, log })
+}
+
+fn of_log(arguments: &Table) -> Result<LogDeclaration, Exception> {
+    let age = arguments.get("x-max-age").map(|value| {
+        let age = value.as_text().and_then(span).filter(|age| !age.is_zero());
+        age.ok_or_else(|| invalid("x-max-age", "a number and a unit are needed: Y, M, D, h, m or s, such as '7D'"))
+    });
+    let bytes = arguments.get("x-max-length-bytes").map(|value| {
+        let bytes = value.as_integer().and_then(|bytes| u64::try_from(bytes).ok()).filter(|bytes| *bytes > 0);
+        bytes.ok_or_else(|| invalid("x-max-length-bytes", "a number of bytes above 0 is needed"))
+    });
+    Ok(LogDeclaration { age: age.transpose()?, bytes: bytes.transpose()? })
+}
+
+/// A span of time as RabbitMQ writes it: a whole number, and a unit.
+fn span(text: &str) -> Option<Duration> {
+    const DAY: u64 = 24 * 60 * 60;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "Y" => 365 * DAY,
+        "M" => 30 * DAY,
+        "D" => DAY,
+        "h" => 60 * 60,
+        "m" => 60,
+        "s" => 1,
+        _ => return None,
+    };
+    let number = number.bytes().all(|byte| byte.is_ascii_digit()).then(|| number.parse::<u64>().ok())??;
+    number.checked_mul(seconds).map(Duration::from_secs)
 }
 
 /// Reads the arguments of `exchange.declare`.
 pub(crate) fn of_exchange(arguments: &Table) -> Result<(), Exception> {
-    refuse(arguments, &OF_EXCHANGES, "an exchange")
+    refuse(arguments, &OF_EXCHANGES, &[], "an exchange")
 }
 
-/// Reads the arguments of `basic.consume`: gives the consumer's priority.
-pub(crate) fn of_consumer(arguments: &Table) -> Result<i32, Exception> {
-    refuse(arguments, &OF_CONSUMERS, "a consumer")?;
-    match arguments.get("x-priority") {
-        None => Ok(0),
+/// What a consumer's arguments ask for.
+#[derive(Debug, PartialEq, Eq, Default)]
+pub(crate) struct ConsumerArguments {
+    pub(crate) priority: i32,
+    /// Where it begins in a log.
+    pub(crate) position: Option<LogPosition>,
+}
+
+/// Reads the arguments of `basic.consume`.
+pub(crate) fn of_consumer(arguments: &Table) -> Result<ConsumerArguments, Exception> {
+    refuse(arguments, &OF_CONSUMERS, &[], "a consumer")?;
+    let priority = match arguments.get("x-priority") {
+        None => 0,
         Some(value) => value
             .as_integer()
             .and_then(|priority| i32::try_from(priority).ok())
-            .ok_or_else(|| invalid("x-priority", "a whole number of 32 bits is needed")),
-    }
+            .ok_or_else(|| invalid("x-priority", "a whole number of 32 bits is needed"))?,
+    };
+    let position = arguments.get("x-stream-offset").map(position).transpose()?;
+    Ok(ConsumerArguments { priority, position })
+}
+
+fn position(value: &Value) -> Result<LogPosition, Exception> {
+    let found = match (value, value.as_text()) {
+        (_, Some("first")) => Some(LogPosition::First),
+        (_, Some("last")) => Some(LogPosition::Last),
+        (_, Some("next")) => Some(LogPosition::Next),
+        // So long ago.
+        (_, Some(text)) => span(text).map(|span| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            LogPosition::Time(u64::try_from(now.saturating_sub(span).as_millis()).unwrap_or(u64::MAX))
+        }),
+        (Value::Timestamp(seconds), None) => Some(LogPosition::Time(seconds.saturating_mul(1000))),
+        (value, None) => value.as_integer().and_then(|offset| u64::try_from(offset).ok()).map(LogPosition::Offset),
+    };
+    found.ok_or_else(|| {
+        invalid("x-stream-offset", "'first', 'last', 'next', an offset, a timestamp, or a span such as '1h' is needed")
+    })
 }
 
 #[cfg(test)]
@@ -106,15 +173,44 @@ mod tests {
     fn a_queue_type_that_is_ours_and_arguments_that_only_tune_are_taken() {
         for kind in ["classic", "quorum"] {
             let arguments = Table::default().with("x-queue-type", kind).with("x-queue-mode", "lazy");
-            assert_eq!(of_queue(&arguments), Ok(QueueArguments { mirrors: None }));
+            assert_eq!(of_queue(&arguments), Ok(QueueArguments::default()));
         }
     }
 
     #[test]
     fn the_group_size_is_the_number_of_mirrors() {
         let arguments = |size| Table(vec![("x-quorum-initial-group-size".into(), Value::I32(size))]);
-        assert_eq!(of_queue(&arguments(5)), Ok(QueueArguments { mirrors: Some(5) }));
+        assert_eq!(of_queue(&arguments(5)), Ok(QueueArguments { mirrors: Some(5), log: None }));
         assert!(of_queue(&arguments(0)).is_err());
         assert!(of_queue(&arguments(-1)).is_err());
+    }
+
+    #[test]
+    fn a_stream_has_bounds_and_other_queues_have_none() {
+        let stream = Table::default().with("x-queue-type", "stream").with("x-max-age", "7D");
+        let mut bounded = stream.clone();
+        bounded.0.push(("x-max-length-bytes".into(), Value::I64(1 << 30)));
+        let log = LogDeclaration { age: Some(Duration::from_secs(7 * 24 * 60 * 60)), bytes: Some(1 << 30) };
+        assert_eq!(of_queue(&bounded), Ok(QueueArguments { mirrors: None, log: Some(log) }));
+        assert!(of_queue(&stream.with("x-message-ttl", "1")).is_err());
+        assert!(of_queue(&Table::default().with("x-max-age", "7D")).is_err());
+        for wrong in ["", "7", "D", "7d", "-1s", "0s", "99999999999999999999Y", "1é"] {
+            let arguments = Table(vec![("x-queue-type".into(), "stream".into()), ("x-max-age".into(), wrong.into())]);
+            let refused = of_queue(&arguments).unwrap_err();
+            assert_eq!(refused.code, Code::PreconditionFailed, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_position_in_a_log_is_a_word_an_offset_or_a_time() {
+        let read = |value| of_consumer(&Table(vec![("x-stream-offset".into(), value)])).map(|asked| asked.position);
+        assert_eq!(read("first".into()), Ok(Some(LogPosition::First)));
+        assert_eq!(read("last".into()), Ok(Some(LogPosition::Last)));
+        assert_eq!(read("next".into()), Ok(Some(LogPosition::Next)));
+        assert_eq!(read(Value::I32(5)), Ok(Some(LogPosition::Offset(5))));
+        assert_eq!(read(Value::Timestamp(7)), Ok(Some(LogPosition::Time(7000))));
+        assert!(matches!(read("1h".into()), Ok(Some(LogPosition::Time(_)))));
+        assert!(read(Value::I64(-1)).is_err());
+        assert!(read("soon".into()).is_err());
     }
 }

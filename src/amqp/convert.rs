@@ -1,12 +1,12 @@
 //! Between the domain's words and the protocol's.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ferrymq_core::{
     ByteString, ExchangeName, InvalidName, Kind, Message, Properties, PropertyFormat, QueueName, Refusal, RoutingKey,
 };
 
 use crate::{
-    codec::{self, BasicPublish},
+    codec::{self, BasicPublish, DecodeError, PARTITION_HEADER},
     fault::{Code, Exception},
 };
 
@@ -61,12 +61,17 @@ pub(crate) fn queue_name(name: ByteString) -> Result<QueueName, InvalidName> {
     QueueName::new(name)
 }
 
-/// A message, from its method, its properties and its body.
+/// A message, from its method, its properties and its body; and the partition that it is to go to, where it says so.
 ///
 /// # Errors
 ///
 /// Where its properties are malformed, name another user than the one who sends it, or ask for what is not there.
-pub(crate) fn message(publish: BasicPublish, properties: Bytes, body: Bytes, user: &str) -> Result<Message, Exception> {
+pub(crate) fn message(
+    publish: BasicPublish,
+    properties: Bytes,
+    body: Bytes,
+    user: &str,
+) -> Result<(Message, Option<u32>), Exception> {
     let scan = codec::scan_properties(&properties)?;
     if let Some(claimed) = &scan.user
         && &claimed[..] != user.as_bytes()
@@ -81,17 +86,34 @@ pub(crate) fn message(publish: BasicPublish, properties: Bytes, body: Bytes, use
     if scan.copies {
         return Err(Exception::not_implemented("the headers CC and BCC are not supported; publish once a routing key"));
     }
+    let partition = if scan.partition { partition(&properties)? } else { None };
     let properties = if scan.none {
         Properties::default()
     } else {
         Properties { format: PropertyFormat::Amqp091, bytes: properties }
     };
-    Ok(Message {
-        exchange: ExchangeName::new(publish.exchange)?,
-        routing_key: RoutingKey::new(publish.routing_key)?,
-        properties,
-        body,
+    let exchange = ExchangeName::new(publish.exchange)?;
+    let routing_key = RoutingKey::new(publish.routing_key)?;
+    Ok((Message { exchange, routing_key, properties, body }, partition))
+}
+
+fn partition(properties: &Bytes) -> Result<Option<u32>, Exception> {
+    let Some(value) = codec::header(properties, PARTITION_HEADER)? else { return Ok(None) };
+    let number = value.as_integer().and_then(|number| u32::try_from(number).ok());
+    number.map(Some).ok_or_else(|| {
+        let sentence = format!("invalid header '{PARTITION_HEADER}': a whole number is needed, counted from 0");
+        Exception::new(Code::PreconditionFailed, sentence)
     })
+}
+
+/// The properties of a message of a log, which say where in it the message lies.
+pub(crate) fn properties_with_offset(properties: &Properties, offset: u64) -> Result<BytesMut, DecodeError> {
+    let none = Bytes::new();
+    let properties = match properties.format {
+        PropertyFormat::None => &none,
+        PropertyFormat::Amqp091 => &properties.bytes,
+    };
+    codec::with_header(properties, "x-stream-offset", offset)
 }
 
 /// Property flags and list as in a content header; empty where there are none.

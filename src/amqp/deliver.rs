@@ -96,7 +96,10 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T> {
         if !no_ack {
             channel.unsettled.push(delivery_tag, delivery.id, Some(id));
         }
-        self.put_content(number, &delivery.message);
+        match delivery.id.reader {
+            None => self.put_content(number, &delivery.message),
+            Some(_) => self.put_content_of_log(number, &delivery),
+        }
         if no_ack {
             self.settle_later(Settlement::Accept, |ids| ids.push(delivery.id));
         }
@@ -106,6 +109,19 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T> {
     pub(crate) fn put_content(&mut self, number: u16, message: &Message) {
         let properties = crate::convert::properties_to_amqp(&message.properties);
         self.wire.output.content(number, properties, &message.body, self.peer.frame_max);
+    }
+
+    /// The same, with its offset.
+    fn put_content_of_log(&mut self, number: u16, delivery: &Delivery) {
+        let Delivery { id, message, .. } = delivery;
+        match crate::convert::properties_with_offset(&message.properties, id.message) {
+            Ok(properties) => self.wire.output.content(number, &properties, &message.body, self.peer.frame_max),
+            // Properties are checked when they are published.
+            Err(error) => {
+                tracing::error!(offset = id.message, %error, "the properties of a message of a log cannot be read");
+                self.put_content(number, message);
+            }
+        }
     }
 
     fn on_confirms(&mut self, number: u16, decided: Vec<(u64, Confirmation)>) {

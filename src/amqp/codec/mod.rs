@@ -19,7 +19,7 @@ mod reader;
 mod table;
 mod writer;
 
-pub use content::{ContentHeader, PropertyScan, scan_properties};
+pub use content::{ContentHeader, PARTITION_HEADER, PropertyScan, header, scan_properties, with_header};
 pub use error::DecodeError;
 pub use frame::{
     Frame, FrameError, FrameKind, FrameSlice, MINIMUM_FRAME_BYTES, OVERHEAD_BYTES, peek_frame, put_body,

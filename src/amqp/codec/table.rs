@@ -263,12 +263,18 @@ pub(crate) fn scan_table(reader: &mut Reader<'_>, each: &mut dyn FnMut(&[u8])) -
     let length = reader.u32()?;
     let outer = reader.narrow(usize::try_from(length).unwrap_or(usize::MAX))?;
     while reader.left() > 0 {
-        let length = reader.u8()?;
-        each(reader.take(length.into())?);
-        scan_value(reader, 1)?;
+        each(scan_entry(reader)?);
     }
     reader.widen(outer);
     Ok(())
+}
+
+/// Walks over one name and its value, and gives the name.
+pub(crate) fn scan_entry<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    let length = reader.u8()?;
+    let name = reader.take(length.into())?;
+    scan_value(reader, 1)?;
+    Ok(name)
 }
 
 fn scan_value(reader: &mut Reader<'_>, depth: usize) -> Result<(), DecodeError> {

@@ -23,7 +23,7 @@ pub(crate) async fn run<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
         let sentence = "direct reply-to is not supported; declare an exclusive queue for the answers";
         return Err(Exception::not_implemented(sentence).into());
     }
-    let priority = arguments::of_consumer(&method.arguments)?;
+    let asked = arguments::of_consumer(&method.arguments)?;
     let queue = link.queue(number, method.queue)?;
     let tag = if method.consumer_tag.is_empty() { made_tag(link) } else { method.consumer_tag };
     let channel = link.channel(number)?;
@@ -37,9 +37,9 @@ pub(crate) async fn run<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
         // Where nothing is acknowledged, nothing is limited by it.
         prefetch: channel.prefetch.filter(|_| !method.no_ack),
         exclusive: method.exclusive,
-        priority,
+        priority: asked.priority,
         no_ack: method.no_ack,
-        position: None,
+        position: asked.position,
     };
     channel.early = Some(Vec::new());
     let subscribed = link.wait(link.session.subscribe(subscription)).await?;

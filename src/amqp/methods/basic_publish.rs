@@ -108,11 +108,11 @@ async fn publish_message<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
     body: Bytes,
 ) -> Result<(), Stop> {
     let mandatory = publish.mandatory;
-    let message = convert::message(publish, properties, body, &link.peer.user)?;
+    let (message, partition) = convert::message(publish, properties, body, &link.peer.user)?;
     let before = link.channels.published_before(number);
     let own = link.channel(number)?.confirms.as_mut().map(|confirms| confirms.next());
     let tag = own.map(|own| Tag { channel: number, sequence: before + own });
-    let outcome = match link.wait(link.session.publish(message, None, tag)).await? {
+    let outcome = match link.wait(link.session.publish(message, partition, tag)).await? {
         Ok(Published::Routed) => return Ok(()),
         Ok(Published::Unroutable(message)) => {
             if mandatory {

@@ -27,7 +27,7 @@ pub(crate) async fn run<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
             exclusive: method.exclusive,
             auto_delete: method.auto_delete,
             mirrors: arguments.mirrors,
-            log: None,
+            log: arguments.log,
         };
         link.wait(link.session.declare_queue(declaration)).await?
     }
