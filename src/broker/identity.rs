@@ -131,9 +131,11 @@ impl IdentityFile {
     /// The node's identity, with one more start counted. A new one where there is none and, as `is_new` says, nothing else
     /// of a node either.
     pub(crate) fn start(&self, is_new: bool) -> Result<Identity, IdentityError> {
+        let has_copy = self.has(&self.copy);
+        let has_copy = has_copy.map_err(|source| IdentityError::Disk { path: self.copy.clone(), source })?;
         let mut identity = match self.check()? {
             Some(identity) => identity,
-            None if is_new && !self.has_copy()? => {
+            None if is_new && !has_copy => {
                 Identity { uuid: uuid::Uuid::new_v4().to_string(), run: 0, membership: None }
             }
             None => return Err(IdentityError::Missing { path: self.path.clone() }),
@@ -148,17 +150,22 @@ impl IdentityFile {
         self.read(&self.path)
     }
 
-    /// Checks the file and its copy, as far as they are there: the path, the bytes, and what is wrong.
-    pub(crate) fn check_all(&self) -> Vec<(PathBuf, u64, Result<(), IdentityError>)> {
+    /// Checks the file and its copy: the path, the bytes, and what is wrong. One that is not there is told only where that
+    /// is wrong, which the file's absence is beside the copy, and where `has_records` says that there is a journal.
+    pub(crate) fn check_all(&self, has_records: bool) -> Vec<(PathBuf, u64, Result<(), IdentityError>)> {
         let mut checked = Vec::new();
-        for path in [&self.path, &self.copy] {
-            match self.disk.open(path).and_then(|file| file.length()) {
-                Ok(bytes) => checked.push((path.clone(), bytes, self.read(path).map(|_| ()))),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => {
-                    checked.push((path.clone(), 0, Err(IdentityError::Disk { path: path.clone(), source })));
+        for path in [&self.copy, &self.path] {
+            let outcome = match self.disk.open(path).and_then(|file| file.length()) {
+                Ok(bytes) => (bytes, self.read(path).map(|_| ())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if path == &self.copy || (checked.is_empty() && !has_records) {
+                        continue;
+                    }
+                    (0, Err(IdentityError::Missing { path: path.clone() }))
                 }
-            }
+                Err(source) => (0, Err(IdentityError::Disk { path: path.clone(), source })),
+            };
+            checked.push((path.clone(), outcome.0, outcome.1));
         }
         checked
     }
@@ -200,11 +207,16 @@ impl IdentityFile {
         Ok(Some(right.identity))
     }
 
-    fn has_copy(&self) -> Result<bool, IdentityError> {
-        match self.disk.open(&self.copy) {
+    /// There is the file, or its copy, in whatever state.
+    pub(crate) fn is_there(&self) -> io::Result<bool> {
+        Ok(self.has(&self.path)? || self.has(&self.copy)?)
+    }
+
+    fn has(&self, path: &Path) -> io::Result<bool> {
+        match self.disk.open(path) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(IdentityError::Disk { path: self.copy.clone(), source }),
+            Err(error) => Err(error),
         }
     }
 }

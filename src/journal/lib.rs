@@ -63,6 +63,7 @@ pub use journal::{Journal, SegmentUse};
 pub use options::Options;
 pub use read_only_disk::ReadOnlyDisk;
 pub use record::{Payload, Position, Record, RecordHead};
+pub use recovery::is_journal;
 pub use relocate::relocate;
 pub use segment::Visit;
 pub use system_disk::SystemDisk;

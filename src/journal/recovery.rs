@@ -59,7 +59,20 @@ impl Listing {
     }
 }
 
-/// Goes through the indexes of all segments but the last, and through the last and those without an index; and makes the tail fit to be appended to. Changes nothing where it fails.
+/// Whether a journal was made in this directory: it has a segment from then on, until it is moved away.
+///
+/// # Errors
+///
+/// The directory is there, and cannot be read.
+pub fn is_journal(disk: &dyn Disk, directory: &Path) -> io::Result<bool> {
+    match disk.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        names => Ok(names?.iter().any(|name| matches!(layout::entry(name), Entry::Segment(_)))),
+    }
+}
+
+/// Goes through the indexes of all segments but the last, and through the last and those without an index; and makes the
+/// tail fit to be appended to. Changes nothing where it fails.
 pub(crate) fn recover(disk: &dyn Disk, directory: &Path, visit: &mut Visit<'_>) -> Result<Recovered, OpenError> {
     let listing = Listing::read(disk, directory)?;
     if let Some(segment) = listing.gaps().next() {

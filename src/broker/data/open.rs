@@ -66,7 +66,7 @@ fn after(directory: &Directory, found: Record) -> Result<Option<Record>, StartEr
         return Ok(Some(directory.set_aside(found)?));
     }
     match verify(&directory.disk, &directory.path) {
-        Ok(report) if report.problems.is_empty() => {
+        Ok(report) if report.problems.iter().all(|problem| problem.mended_by_start) => {
             let healed = Record { state: State::Healed, ..found };
             let written = healed.write(&*directory.disk, &directory.path);
             written.map_err(|source| StartError::Directory { directory: directory.path.clone(), source })?;
@@ -78,9 +78,14 @@ fn after(directory: &Directory, found: Record) -> Result<Option<Record>, StartEr
 }
 
 fn try_open(settings: &Settings, directory: &Directory, record: Option<Record>) -> Result<Opened, StartError> {
-    // First: it holds the lock on the directory.
-    let store = Store::open(settings.disk.clone(), settings.directory.clone(), settings.journal)?;
+    let unusable = |source| StartError::Directory { directory: directory.path.clone(), source };
     let file = IdentityFile::new(directory.disk.clone(), &directory.path);
+    // Before an empty one is made in its place: who a node is was written after its journal was made.
+    if file.is_there().map_err(unusable)? && !directory.has_journal().map_err(unusable)? {
+        return Err(StartError::NoJournal { path: directory.journal() });
+    }
+    // It holds the lock on the directory.
+    let store = Store::open(settings.disk.clone(), settings.directory.clone(), settings.journal)?;
     let identity = file.start(store.is_empty())?;
     let damage = record.filter(|record| record.state == State::SetAside);
     Ok(Opened { store, file, identity, damage })

@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use ferrymq_journal::{Disk, OpenError, relocate};
+use ferrymq_journal::{Disk, OpenError, is_journal, relocate};
 
 use super::record::{Record, State};
 use crate::identity;
@@ -47,6 +47,10 @@ impl Directory {
 
     pub(crate) fn journal(&self) -> PathBuf {
         self.path.join(JOURNAL)
+    }
+
+    pub(crate) fn has_journal(&self) -> io::Result<bool> {
+        is_journal(&*self.disk, &self.journal())
     }
 
     pub(crate) fn snapshots(&self) -> PathBuf {

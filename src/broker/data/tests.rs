@@ -155,6 +155,47 @@ fn a_node_whose_identity_is_damaged_or_gone_is_a_new_one_and_keeps_nothing() {
 }
 
 #[test]
+fn a_node_whose_journal_is_gone_is_a_new_one_and_gives_no_vote_again() {
+    for nodes in [3, 1] {
+        let disk = SimulatedDisk::new(1);
+        node(&disk, nodes);
+        for name in disk.list(Path::new("/data/journal")).unwrap() {
+            disk.remove(&Path::new("/data/journal").join(name)).unwrap();
+        }
+        let whole: Arc<dyn Disk> = Arc::new(disk.clone());
+        let report = verify(&whole, Path::new(DIRECTORY)).unwrap();
+        assert!(matches!(&report.problems[..], [problem] if problem.path == Path::new("/data/journal")));
+        // The first start leaves nothing that a second one takes for a journal.
+        for _ in 0..2 {
+            match open(&settings(&disk)) {
+                Ok(opened) => assert!(nodes == 3 && opened.identity.uuid != "old"),
+                Err(error) => assert!(nodes == 1 && matches!(error, StartError::Damaged { .. }), "{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn looking_tells_an_index_that_a_start_mends_from_what_is_lost() {
+    let disk = SimulatedDisk::new(1);
+    node(&disk, 1);
+    let whole: Arc<dyn Disk> = Arc::new(disk.clone());
+    let path = Path::new(DIRECTORY).join("journal");
+    let journal = Journal::open(whole.clone(), &path, OPTIONS, &mut |_| Ok(())).unwrap();
+    journal.write_indexes().unwrap();
+    journal.close();
+    let told = |mended: &[bool]| {
+        let report = verify(&whole, Path::new(DIRECTORY)).unwrap();
+        assert_eq!(report.problems.iter().map(|problem| problem.mended_by_start).collect::<Vec<_>>(), mended);
+    };
+    told(&[]);
+    assert!(disk.flip_bit(&segment(1).with_extension("index"), 70, 1));
+    told(&[true]);
+    disk.remove(&Path::new(DIRECTORY).join("node.json")).unwrap();
+    told(&[true, false]);
+}
+
+#[test]
 fn damage_that_was_found_while_running_decides_at_the_next_start() {
     let noted = |disk: &SimulatedDisk| {
         let damage = ferrymq_replication::Damage { path: segment(1), offset: 64, problem: "damaged".into() };

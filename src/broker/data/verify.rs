@@ -10,7 +10,10 @@ use ferrymq_journal::{Disk, OpenError};
 use ferrymq_replication::verify_snapshots;
 
 use super::set_aside::Directory;
-use crate::identity::{IdentityError, IdentityFile};
+use crate::{
+    identity::{IdentityError, IdentityFile},
+    node::StartError,
+};
 
 /// What was found in a node's data.
 #[derive(Debug, Default)]
@@ -43,6 +46,8 @@ pub struct DataProblem {
     pub offset: u64,
     /// What, as a sentence.
     pub problem: String,
+    /// The next start puts it right by itself: nothing was lost.
+    pub mended_by_start: bool,
 }
 
 /// Why a node's data cannot be looked at.
@@ -79,16 +84,26 @@ pub enum VerifyError {
 /// [`VerifyError`]: it cannot be looked at. Damage is in the report.
 pub fn verify(disk: &Arc<dyn Disk>, path: &Path) -> Result<DataReport, VerifyError> {
     let directory = Directory { disk: disk.clone(), path: path.to_owned() };
-    let is_whole = exists(&**disk, &directory.journal())?;
-    let journal = if is_whole { directory.journal() } else { path.to_owned() };
+    let file = IdentityFile::new(disk.clone(), path);
+    let has_identity = file.is_there().map_err(|source| VerifyError::Disk { path: path.to_owned(), source })?;
+    let has_journal = directory.has_journal();
+    let has_journal = has_journal.map_err(|source| VerifyError::Disk { path: directory.journal(), source })?;
     let mut report = DataReport::default();
-    report.journal(&**disk, &journal)?;
-    if is_whole {
-        report.snapshots(&**disk, &directory.snapshots())?;
-        report.identity(&directory)?;
-    } else if report.files.is_empty() && report.problems.is_empty() {
-        return Err(VerifyError::NotData { directory: path.to_owned() });
+    if !has_identity && !has_journal {
+        report.journal(&**disk, path)?;
+        if report.files.is_empty() && report.problems.is_empty() {
+            return Err(VerifyError::NotData { directory: path.to_owned() });
+        }
+        return Ok(report);
     }
+    if has_journal {
+        report.journal(&**disk, &directory.journal())?;
+    } else {
+        let path = directory.journal();
+        report.problem(path.clone(), 0, StartError::NoJournal { path }.to_string());
+    }
+    report.snapshots(&**disk, &directory.snapshots())?;
+    report.identity(&file)?;
     Ok(report)
 }
 
@@ -122,7 +137,12 @@ impl DataReport {
                 OpenError::Disk { path, source, .. } => return Err(VerifyError::Disk { path, source }),
                 ref problem => problem.damage().map_or((directory, 0), |place| place),
             };
-            self.problem(path.to_owned(), offset, problem.to_string());
+            self.problems.push(DataProblem {
+                path: path.to_owned(),
+                offset,
+                problem: problem.to_string(),
+                mended_by_start: matches!(problem, OpenError::Index { .. }),
+            });
         }
         Ok(())
     }
@@ -141,9 +161,9 @@ impl DataReport {
         Ok(())
     }
 
-    fn identity(&mut self, directory: &Directory) -> Result<(), VerifyError> {
-        let file = IdentityFile::new(directory.disk.clone(), &directory.path);
-        for (path, bytes, checked) in file.check_all() {
+    fn identity(&mut self, file: &IdentityFile) -> Result<(), VerifyError> {
+        let has_records = self.files.iter().any(|file| file.records.is_some_and(|records| records > 0));
+        for (path, bytes, checked) in file.check_all(has_records) {
             match checked {
                 Ok(()) => {}
                 Err(IdentityError::Disk { path, source }) => return Err(VerifyError::Disk { path, source }),
@@ -158,7 +178,7 @@ impl DataReport {
     }
 
     fn problem(&mut self, path: PathBuf, offset: u64, problem: String) {
-        self.problems.push(DataProblem { path, offset, problem });
+        self.problems.push(DataProblem { path, offset, problem, mended_by_start: false });
     }
 }
 

@@ -65,6 +65,12 @@ pub enum StartError {
     /// Its journal or snapshots.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// Its journal is gone, and so are its votes.
+    #[error("{path} has no journal in it, and there is other data of a node beside it")]
+    NoJournal {
+        /// Where the journal was.
+        path: PathBuf,
+    },
     /// Its data is damaged, and no other node is known that could fill it anew.
     #[error(
         "the data of this broker is damaged at byte {offset} of {file}, and no other broker is known that could fill it anew: \
@@ -107,6 +113,7 @@ impl StartError {
         match self {
             Self::Identity(error) => error.damage(),
             Self::Store(error) => error.damage(),
+            Self::NoJournal { path } => Some(Damage { path: path.clone(), offset: 0, problem: self.to_string() }),
             _ => None,
         }
     }
