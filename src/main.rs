@@ -4,7 +4,10 @@ use std::{env, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
-use ferrymq_cli::dev::asked_to_stop;
+use ferrymq_cli::{
+    ctl::{self, CtlError},
+    dev::asked_to_stop,
+};
 use tracing_subscriber::EnvFilter;
 
 mod launch;
@@ -32,8 +35,8 @@ enum Command {
     },
     /// Runs a whole cluster on this machine, from the same YAML as on Kubernetes.
     Dev(ferrymq_cli::dev::Arguments),
-    /// Asks a broker, or tells it something.
-    Ctl(ferrymq_cli::ctl::Arguments),
+    /// Asks a broker, or tells it something; or looks at the data of one that does not run.
+    Ctl(ctl::Arguments),
     /// Measures how fast a broker is: FerryMQ, or another that speaks AMQP 0-9-1.
     Bench(ferrymq_bench::Arguments),
     /// Prints the custom resource definitions.
@@ -54,35 +57,34 @@ fn main() -> ExitCode {
         Err(error) => Err(error.into()),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("ferrymq: {error:#}");
-            ExitCode::FAILURE
+            error.downcast_ref().map_or(ExitCode::FAILURE, |error: &CtlError| error.exit_code().into())
         }
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Operator => Ok(ferrymq_operator::run(ferrymq_operator::Settings::from_environment()?).await?),
-        Command::Broker { config } => broker(config).await,
+        Command::Operator => ferrymq_operator::run(ferrymq_operator::Settings::from_environment()?).await?,
+        Command::Broker { config } => broker(config).await?,
         Command::Dev(arguments) => {
             let stop = asked_to_stop();
-            Ok(ferrymq_cli::dev::run(&arguments, &launch::InThisProcess, stop, &mut std::io::stdout()).await?)
+            ferrymq_cli::dev::run(&arguments, &launch::InThisProcess, stop, &mut std::io::stdout()).await?;
         }
         Command::Ctl(arguments) => {
-            print!("{}", ferrymq_cli::ctl::run(&arguments).await?);
-            Ok(())
+            let answer = ctl::run(&arguments).await?;
+            print!("{}", answer.text);
+            return Ok(answer.exit_code.into());
         }
         Command::Bench(arguments) => {
             let (mut out, mut aside) = (std::io::stdout(), std::io::stderr());
-            Ok(ferrymq_bench::run(&arguments, asked_to_stop(), &mut out, &mut aside).await?)
+            ferrymq_bench::run(&arguments, asked_to_stop(), &mut out, &mut aside).await?;
         }
-        Command::Crds => {
-            print!("{}", ferrymq_api::crds_yaml()?);
-            Ok(())
-        }
+        Command::Crds => print!("{}", ferrymq_api::crds_yaml()?),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn broker(config: PathBuf) -> anyhow::Result<()> {

@@ -26,11 +26,10 @@ pub enum OpenError {
         #[source]
         source: io::Error,
     },
-    /// Something that was on disk once is not what was written.
+    /// Something that was on disk once is not what was written. What is to be done is for the owner to say.
     #[error(
         "segment {segment} of the journal is damaged at byte {offset} of {}: checksum {found:08x} where {expected:08x} \
-         was written; do not start this node with it: move the node's data directory away and let the node fetch its \
-         queues anew from the others",
+         was written",
         path.display()
     )]
     Damaged {
@@ -47,8 +46,7 @@ pub enum OpenError {
     },
     /// A segment's file is not as long as it was made.
     #[error(
-        "segment {segment} of the journal was cut: {} has {found} bytes of {expected}; do not start this node with it: \
-         move the node's data directory away and let the node fetch its queues anew from the others",
+        "segment {segment} of the journal was cut: {} has {found} bytes of {expected}",
         path.display()
     )]
     Cut {
@@ -63,9 +61,7 @@ pub enum OpenError {
     },
     /// A segment between two others is not there.
     #[error(
-        "segment {segment} of the journal is missing: there is no {}, but there are earlier and later ones; do not start \
-         this node without it: move the node's data directory away and let the node fetch its queues anew from the \
-         others",
+        "segment {segment} of the journal is missing: there is no {}, but there are earlier and later ones",
         path.display()
     )]
     Missing {
@@ -177,7 +173,7 @@ pub enum ReadError {
     /// What is on disk is not what was written.
     #[error(
         "segment {segment} of the journal is damaged at byte {offset} of {}: checksum {found:08x} where {expected:08x} was \
-         written; this replica must be fetched anew from the others",
+         written",
         path.display()
     )]
     Damaged {

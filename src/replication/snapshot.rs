@@ -36,10 +36,7 @@ pub enum SnapshotError {
         source: io::Error,
     },
     /// Its checksum is wrong.
-    #[error(
-        "snapshot {path} is damaged: checksum {found:08x} where {expected:08x} was written; this replica must be fetched \
-         anew from the others"
-    )]
+    #[error("snapshot {path} is damaged: checksum {found:08x} where {expected:08x} was written")]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -13,13 +13,17 @@
 //! | `listeners.rs` | clients' connections |
 //! | `admin.rs` | the node as the admin port |
 //! | `memory.rs` | how much memory messages may take |
+//! | `verify.rs` | looking at a broker's data while it does not run |
 
 mod admin;
 mod listeners;
 mod memory;
 mod start;
+mod verify;
 
+pub use ferrymq_broker::{DataProblem, DataReport, FileReport, VerifyError};
 pub use start::{Running, StartError, read_configuration, start};
+pub use verify::verify;
 
 /// The version that runs.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

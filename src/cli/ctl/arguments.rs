@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-/// Asks a broker, or tells it something, by its admin API.
+/// Asks a broker, or tells it something, by its admin API; or looks at the data of one that does not run.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
     /// The broker's own configuration file, which names its admin port and its token file.
@@ -47,5 +47,22 @@ pub enum Command {
     Form {
         /// The formation as JSON; `-` for the standard input.
         file: String,
+    },
+    /// Looks at what is on the disk of a broker that does not run.
+    #[command(subcommand)]
+    Journal(Journal),
+}
+
+/// What `ctl journal` can do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Journal {
+    /// Verifies every byte of a broker's data, and changes nothing.
+    ///
+    /// Looks at the journal and its indexes, the snapshots, and who the broker is, and lists everything that is damaged,
+    /// with file and offset. Ends with 0 where all is whole, with 1 where something is damaged, and with 2 where it cannot
+    /// look, as when the broker runs.
+    Verify {
+        /// The broker's data directory, one in it that was set aside, or that of its journal only.
+        directory: PathBuf,
     },
 }

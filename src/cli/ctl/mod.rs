@@ -1,18 +1,21 @@
-//! `ferrymq ctl`: one call to the admin API of a broker, and its answer as people read it.
+//! `ferrymq ctl`: one call to the admin API of a broker, and its answer as people read it; or a look at the data of one that
+//! does not run.
 //!
 //! | file | what is in it |
 //! |---|---|
 //! | `arguments.rs` | what is typed |
 //! | `target.rs` | which broker is meant, and its token |
 //! | `print.rs` | answers as tables |
+//! | `journal.rs` | what `ctl journal` does |
 
 mod arguments;
+mod journal;
 mod print;
 mod target;
 
 use ferrymq_admin_api::{CallError, Client, Formation, Reason};
 
-pub use arguments::{Arguments, Command};
+pub use arguments::{Arguments, Command, Journal};
 pub use target::TargetError;
 
 use crate::told::told;
@@ -34,6 +37,36 @@ pub enum CtlError {
         /// Why not.
         reason: String,
     },
+    /// A broker's data cannot be looked at. What that came from is part of the sentence.
+    #[error("{0}")]
+    Look(String),
+}
+
+impl CtlError {
+    /// The exit code of the process that ends with it.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            // What 1 says is that something was found.
+            Self::Look(_) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// What a command of `ctl` gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What is to be printed.
+    pub text: String,
+    /// The exit code of the process: 0, unless what was asked for is not so.
+    pub exit_code: u8,
+}
+
+impl From<String> for Answer {
+    fn from(text: String) -> Self {
+        Self { text, exit_code: 0 }
+    }
 }
 
 impl From<CallError> for CtlError {
@@ -47,16 +80,17 @@ impl From<CallError> for CtlError {
 /// # Errors
 ///
 /// [`CtlError`].
-pub async fn run(arguments: &Arguments) -> Result<String, CtlError> {
-    let client = target::client(arguments)?;
-    match &arguments.command {
-        Command::Node => Ok(print::node(&client.node().await?)),
-        Command::Cluster => Ok(print::cluster(&client.cluster().await?)),
-        Command::Topics => Ok(print::topics(&client.topics().await?)),
-        Command::SafeToStop => Ok(print::safety(&client.safe_to_stop().await?)),
-        Command::HandOver => hand_over(&client).await,
-        Command::Form { file } => form(&client, file).await,
-    }
+pub async fn run(arguments: &Arguments) -> Result<Answer, CtlError> {
+    let client = || target::client(arguments);
+    Ok(match &arguments.command {
+        Command::Node => print::node(&client()?.node().await?).into(),
+        Command::Cluster => print::cluster(&client()?.cluster().await?).into(),
+        Command::Topics => print::topics(&client()?.topics().await?).into(),
+        Command::SafeToStop => print::safety(&client()?.safe_to_stop().await?).into(),
+        Command::HandOver => hand_over(&client()?).await?.into(),
+        Command::Form { file } => form(&client()?, file).await?.into(),
+        Command::Journal(command) => journal::run(command).await?,
+    })
 }
 
 /// Called before the pod stops. A node without a cluster has nothing to hand over, and may stop.

@@ -1,8 +1,13 @@
 //! What is typed, against a broker that answers what it is told to.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, mpsc},
+};
 
 use clap::Parser;
+use ferrymq_journal::{Journal as Written, Options, Record, SystemDisk};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -49,9 +54,9 @@ async fn a_cluster_is_shown_by_brokers_and_shards() {
         "nodes":[{"id":11,"ordinal":0,"uuid":"u-0","zone":"a","reachable":true,"version":"0.1.0","leaders":1,"replicas":1}],
         "shards":[{"id":0,"placedOn":[11],"voters":[11],"leader":11,"inSync":[11],"healthy":true}]}"#;
     let config = broker(folder.path(), "200 OK", body).await;
-    let told = run(&typed(&format!("cluster --config {config}"))).await.unwrap();
+    let answer = run(&typed(&format!("cluster --config {config}"))).await.unwrap();
     assert_eq!(
-        told,
+        answer.text,
         "cluster c: 5 messages in 2 queues\n\n\
          BROKER  NODE  REACHABLE  LEADS  REPLICAS  ZONE  VERSION  UUID\n\
          0       11    yes        1      1         a     0.1.0    u-0\n\n\
@@ -92,4 +97,50 @@ async fn a_broker_that_is_not_there_is_said_with_its_address_and_why() {
 async fn a_configuration_file_that_is_not_there_is_said_with_what_to_do() {
     let told = run(&typed("node --config /nowhere/broker.json")).await.unwrap_err().to_string();
     assert!(told.starts_with("cannot read /nowhere/broker.json: ") && told.contains("--admin"), "{told}");
+}
+
+/// A journal of one small record, open.
+fn journal(directory: &Path) -> Written {
+    let journal = Written::open(Arc::new(SystemDisk), directory, Options::default(), &mut |_| Ok(())).unwrap();
+    let (done, outcome) = mpsc::channel();
+    let record = Record { stream: 1, kind: 2, sequence: 3, payload: "kept".into() };
+    journal.append(vec![record], move |result| done.send(result).unwrap()).unwrap();
+    outcome.recv().unwrap().unwrap();
+    journal
+}
+
+#[tokio::test]
+async fn a_journal_is_whole_or_damaged_or_cannot_be_looked_at_and_the_exit_code_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = typed(&format!("journal verify {}", folder.path().display()));
+    let told = run(&line).await.unwrap_err();
+    assert!(told.exit_code() == 2 && told.to_string().contains("neither the data directory"), "{told}");
+
+    let open = journal(folder.path());
+    let told = run(&line).await.unwrap_err();
+    assert!(told.exit_code() == 2 && told.to_string().contains("in use by a running broker"), "{told}");
+    open.close();
+    drop(open);
+
+    let whole = run(&line).await.unwrap();
+    assert_eq!(
+        whole.text,
+        "FILE                          RECORDS  BYTES  VERDICT\n\
+         00000000000000000001.journal  1        104    whole\n\n\
+         all 104 bytes are as they were written\n"
+    );
+    assert_eq!(whole.exit_code, 0);
+
+    let path = folder.path().join("00000000000000000001.journal");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[64 + 36] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let damaged = run(&line).await.unwrap();
+    assert_eq!(damaged.exit_code, 1);
+    for part in ["1.journal  0        64     damaged\n", "1.journal  64      ", "checksum", "they fill it anew"] {
+        assert!(damaged.text.contains(part), "{part}: {}", damaged.text);
+    }
+
+    let told = run(&typed("journal verify /nowhere")).await.unwrap_err();
+    assert!(told.exit_code() == 2 && told.to_string().contains("/nowhere"), "{told}");
 }

@@ -34,9 +34,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ferrymq", &["admin-api", "api", "bench", "cli", "operator", "server"]),
 ];
 
-/// What tests and examples may use besides: those of the admin API's client serve a fake by the real server, and the
-/// generator of `xtask` prints what the types make.
-const TESTS_MAY_USE: &[(&str, &str)] = &[("cli", "management"), ("operator", "management"), ("xtask", "api")];
+/// What tests and examples may use besides: those of the admin API's client serve a fake by the real server, `ctl` looks
+/// at a real journal, and the generator of `xtask` prints what the types make.
+const TESTS_MAY_USE: &[(&str, &str)] =
+    &[("cli", "journal"), ("cli", "management"), ("operator", "management"), ("xtask", "api")];
 
 /// # Errors
 ///

@@ -67,7 +67,8 @@ fn damage_in_an_earlier_segment_is_refused() {
     assert!(disk.flip_bit(&path(1), last.offset + 100, 0));
     let refused = try_open(&disk).map(|opened| opened.sequences()).unwrap_err();
     assert!(matches!(refused, OpenError::Damaged { segment: 1, offset, .. } if offset == last.offset), "{refused}");
-    assert!(refused.to_string().contains("move the node's data directory away"));
+    let told = format!("byte {} of {}", last.offset, path(1).display());
+    assert!(refused.to_string().contains(&told), "{refused}");
 }
 
 #[test]
