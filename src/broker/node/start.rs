@@ -155,6 +155,8 @@ impl Node {
         tracing::info!(node = inner.id(), uuid = inner.identity().uuid, run = inner.run(), "starts");
         inner.spawn(listen(links, inner.clone()));
         if inner.identity().membership.is_some() {
+            // Whoever adopts it by a link may be at it as well.
+            let _one_at_a_time = inner.joining.lock().await;
             inner.open_catalogue().await.map_err(StartError::Catalogue)?;
         } else {
             inner.spawn(inner.clone().join());
