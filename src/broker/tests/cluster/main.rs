@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -52,11 +52,12 @@ impl Cluster {
     async fn unformed(brokers: usize, segment_bytes: u64) -> Self {
         let directory = TempDir::new().unwrap();
         let mut listeners = Vec::new();
-        // One base, and the ordinal added: so that an ordinal gives an address.
+        // One base, and the ordinal added: so that an ordinal gives an address. None of those that the system gives to
+        // connections, or the port of a node that is stopped may be taken when it is started again.
         let base = loop {
-            let first = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let base = first.local_addr().unwrap().port() / 10 * 10;
-            drop(first);
+            static BASES: AtomicU32 = AtomicU32::new(0);
+            let turn = std::process::id().wrapping_mul(64).wrapping_add(BASES.fetch_add(1, Ordering::Relaxed));
+            let base = 11_000 + 10 * (turn % 2_000) as u16;
             listeners.clear();
             for ordinal in 0..brokers {
                 listeners.extend(TcpListener::bind(("127.0.0.1", base + ordinal as u16)).await.ok());
