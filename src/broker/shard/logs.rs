@@ -176,7 +176,9 @@ impl Replica {
                 });
                 return told.await.unwrap_or_default();
             }
-            if !matches!(timeout_at(until, changes.changed()).await, Ok(Ok(()))) {
+            let changed = timeout_at(until, changes.changed()).await;
+            // Where it was deleted, whoever asks finds that out from the catalogue.
+            if !matches!(changed, Ok(Ok(()))) || self.group.machine().machine().queue(read.queue).is_none() {
                 return LogBatch::default();
             }
         }
