@@ -34,5 +34,5 @@ pub use formation::{Formation, Member, NewUser};
 pub use port::AdminPort;
 pub use status::{ClusterStatus, NodeStatus, NodeView, Phase, Safety, ShardView};
 pub use topic::{
-    Adoption, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicOwner, TopicRemoval, TopicView,
+    Adoption, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicLog, TopicOwner, TopicRemoval, TopicView,
 };

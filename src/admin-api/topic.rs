@@ -1,5 +1,7 @@
 //! A topic as it is declared, and as it is.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 /// `PUT /admin/v1/topic`: the exchange, bindings and queues of one topic, all at once. Queues and bindings that an earlier
@@ -25,6 +27,23 @@ pub struct TopicDeclaration {
     /// Its queues.
     #[serde(default)]
     pub queues: Vec<QueueInTopic>,
+    /// What it keeps of what is published to it; none where only its queues keep messages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<TopicLog>,
+}
+
+/// What a topic keeps of what is published to it, in partitions. These can be added, and never taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicLog {
+    /// Logs that share its messages, by their routing keys: queues named `<topic>-0` and so on.
+    pub partitions: NonZeroU32,
+    /// The oldest that a message may be, in milliseconds; no limit where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_milliseconds: Option<u64>,
+    /// The most bytes of one partition; no limit where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
 }
 
 /// Who declares a topic. A topic has one owner; the second one is refused with [`Reason::Owned`](crate::Reason::Owned).
@@ -97,6 +116,9 @@ pub struct TopicView {
     pub replicated: bool,
     /// Its queues as they are.
     pub queues: Vec<QueueView>,
+    /// Its partitions as they are.
+    #[serde(default)]
+    pub partitions: Vec<QueueView>,
 }
 
 /// A queue as it is.

@@ -1,6 +1,6 @@
 //! A `Topic` whose every field was checked.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU32, time::Duration};
 
 use kube::ResourceExt;
 
@@ -33,12 +33,26 @@ pub struct CheckedTopic {
     pub mirrors: Option<u8>,
     /// What comes from other exchanges: source and key.
     pub bindings: Vec<(String, String)>,
-    /// Its queues; names are unique.
+    /// Its queues; names are unique, and none is a partition's.
     pub queues: Vec<CheckedQueue>,
+    /// What it keeps of what is published to it, where it has partitions.
+    pub log: Option<CheckedLog>,
     /// What becomes of it when the resource goes.
     pub deletion_policy: DeletionPolicy,
     /// What to do with what is there already.
     pub adoption: AdoptionPolicy,
+}
+
+/// What a topic keeps of what is published to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckedLog {
+    /// At most 1024.
+    pub partitions: NonZeroU32,
+    /// The oldest that a message may be; at least a second.
+    pub age: Option<Duration>,
+    /// The most bytes of a partition; at least a mebibyte.
+    pub bytes: Option<u64>,
 }
 
 /// A queue of a topic.
@@ -79,10 +93,7 @@ impl CheckedTopic {
                 None
             }
         };
-        if !(1..=1024).contains(&spec.partitions) {
-            problems.push(Problem::new("spec.partitions", sentence::PARTITIONS));
-        }
-        check_retention(spec, &mut problems);
+        let log = check_log(spec, &name, &mut problems);
         let bindings = check_bindings(spec, &name, &mut problems);
         let queues = check_queues(spec, &mut problems);
         InvalidResource::unless_empty(problems)?;
@@ -98,6 +109,7 @@ impl CheckedTopic {
             mirrors,
             bindings,
             queues,
+            log,
             deletion_policy: spec.deletion_policy,
             adoption: spec.adoption,
         })
@@ -132,19 +144,44 @@ impl CheckedTopic {
     }
 }
 
-fn check_retention(spec: &TopicSpec, problems: &mut Vec<Problem>) {
-    let Some(retention) = &spec.retention else { return };
+fn check_log(spec: &TopicSpec, name: &str, problems: &mut Vec<Problem>) -> Option<CheckedLog> {
+    let (age, bytes) = check_retention(spec, problems);
+    let Some(last) = u32::try_from(spec.partitions).ok().filter(|partitions| *partitions <= 1024) else {
+        problems.push(Problem::new("spec.partitions", sentence::PARTITIONS));
+        return None;
+    };
+    let Some(partitions) = NonZeroU32::new(last) else {
+        if spec.retention.is_some() {
+            problems.push(Problem::new("spec.retention", sentence::RETENTION_WITHOUT_PARTITIONS));
+        }
+        return None;
+    };
+    let names: BTreeSet<String> = (0..last).map(|partition| format!("{name}-{partition}")).collect();
+    if names.iter().any(|name| !is_text(name)) {
+        problems.push(Problem::new("spec.partitions", sentence::PARTITION_NAME_LONG));
+    }
+    for (index, _) in spec.queues.iter().enumerate().filter(|(_, queue)| names.contains(&queue.name)) {
+        problems.push(Problem::new(format!("spec.queues[{index}].name"), sentence::PARTITION_NAME));
+    }
+    Some(CheckedLog { partitions, age, bytes })
+}
+
+fn check_retention(spec: &TopicSpec, problems: &mut Vec<Problem>) -> (Option<Duration>, Option<u64>) {
+    let Some(retention) = &spec.retention else { return (None, None) };
     if retention.age.is_none() && retention.bytes.is_none() {
         problems.push(Problem::new("spec.retention", sentence::RETENTION_EMPTY));
     }
-    if let Some(age) = &retention.age
-        && !age.duration().is_ok_and(|age| age >= Duration::from_secs(1))
-    {
-        problems.push(Problem::new("spec.retention.age", sentence::RETENTION_AGE));
-    }
-    if let Some(bytes) = &retention.bytes {
-        check_size("spec.retention.bytes", bytes, 1 << 20, sentence::RETENTION_BYTES, problems);
-    }
+    let age = retention.age.as_ref().and_then(|age| {
+        let age = age.duration().ok().filter(|age| *age >= Duration::from_secs(1));
+        if age.is_none() {
+            problems.push(Problem::new("spec.retention.age", sentence::RETENTION_AGE));
+        }
+        age
+    });
+    let bytes = retention.bytes.as_ref();
+    let bytes =
+        bytes.map(|bytes| check_size("spec.retention.bytes", bytes, 1 << 20, sentence::RETENTION_BYTES, problems));
+    (age, bytes)
 }
 
 fn check_bindings(spec: &TopicSpec, name: &str, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
@@ -238,7 +275,7 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_field_by_field() {
         let wrong = check(serde_json::json!({
-            "cluster": "orders", "name": "amq.mine", "partitions": 0, "mirrors": 9, "retention": {"age": "soon"},
+            "cluster": "orders", "name": "amq.mine", "partitions": 2000, "mirrors": 9, "retention": {"age": "soon"},
             "bindings": [{"source": ""}], "queues": [{"name": "a"}, {"name": "a"}, {"name": "b\n"}],
         }));
         let fields: Vec<_> = wrong.unwrap_err().problems.into_iter().map(|problem| problem.field).collect();
@@ -247,13 +284,32 @@ mod tests {
             [
                 "spec.name",
                 "spec.mirrors",
-                "spec.partitions",
                 "spec.retention.age",
+                "spec.partitions",
                 "spec.bindings[0].source",
                 "spec.queues[1].name",
                 "spec.queues[2].name"
             ]
         );
+    }
+
+    #[test]
+    fn a_topic_keeps_a_log_where_it_has_partitions() {
+        let topic = check(serde_json::json!({
+            "cluster": "orders", "partitions": 6, "retention": {"age": "7d", "bytes": "1Gi"},
+        }));
+        let log = topic.unwrap().log.unwrap();
+        assert_eq!(
+            (log.partitions.get(), log.age, log.bytes),
+            (6, Some(Duration::from_secs(7 * 86400)), Some(1 << 30))
+        );
+        assert_eq!(check(serde_json::json!({"cluster": "orders"})).unwrap().log, None);
+        let clash = check(serde_json::json!({
+            "cluster": "orders", "partitions": 2, "queues": [{"name": "order-created-2"}, {"name": "order-created-1"}],
+        }));
+        let problems = clash.unwrap_err().problems;
+        assert_eq!(problems.len(), 1);
+        assert_eq!(problems[0].field, "spec.queues[1].name");
     }
 
     #[test]

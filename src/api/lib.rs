@@ -42,7 +42,7 @@ mod topic;
 mod topic_status;
 mod yaml;
 
-pub use checked_topic::{CheckedQueue, CheckedTopic};
+pub use checked_topic::{CheckedLog, CheckedQueue, CheckedTopic};
 pub use cluster::{Cluster, ClusterStorage, ListenerPort, PodSettings};
 pub use condition::{ConditionType, Reason, condition};
 pub use generate::{GeneratedFile, crds, crds_yaml, generated_files};

@@ -69,7 +69,7 @@ fn what_is_well_is_admitted() {
     );
     assert_eq!(topic("{cluster: orders}"), Vec::<String>::new());
     assert_eq!(
-        topic("{cluster: orders, retention: {age: 1d12h, bytes: 1Gi}, queues: [{name: a}]}"),
+        topic("{cluster: orders, partitions: 6, retention: {age: 1d12h, bytes: 1Gi}, queues: [{name: a}]}"),
         Vec::<String>::new()
     );
 }
@@ -138,11 +138,13 @@ fn a_topic_that_cannot_be_is_refused_with_a_sentence() {
         ("{cluster: orders, name: \"a\\nb\"}", sentence::TOPIC_NAME),
         ("{cluster: orders, virtualHost: ''}", sentence::VIRTUAL_HOST),
         ("{cluster: orders, mirrors: 9}", sentence::MIRRORS),
-        ("{cluster: orders, partitions: 0}", sentence::PARTITIONS),
-        ("{cluster: orders, retention: {}}", sentence::RETENTION_EMPTY),
-        ("{cluster: orders, retention: {age: soon}}", sentence::RETENTION_AGE),
-        ("{cluster: orders, retention: {age: 0s}}", sentence::RETENTION_AGE),
-        ("{cluster: orders, retention: {bytes: 1Ki}}", sentence::RETENTION_BYTES),
+        ("{cluster: orders, partitions: -1}", sentence::PARTITIONS),
+        ("{cluster: orders, partitions: 1025}", sentence::PARTITIONS),
+        ("{cluster: orders, retention: {age: 1d}}", sentence::RETENTION_WITHOUT_PARTITIONS),
+        ("{cluster: orders, partitions: 1, retention: {}}", sentence::RETENTION_EMPTY),
+        ("{cluster: orders, partitions: 1, retention: {age: soon}}", sentence::RETENTION_AGE),
+        ("{cluster: orders, partitions: 1, retention: {age: 0s}}", sentence::RETENTION_AGE),
+        ("{cluster: orders, partitions: 1, retention: {bytes: 1Ki}}", sentence::RETENTION_BYTES),
         ("{cluster: orders, bindings: [{source: ''}]}", sentence::BINDING_SOURCE),
         ("{cluster: orders, queues: [{name: amq.mine}]}", sentence::QUEUE_NAME),
     ] {

@@ -67,10 +67,19 @@ pub(crate) const TYPE_CHANGED: &str =
 pub(crate) const TOPIC_MIRRORS_CHANGED: &str =
     "mirrors of a Topic cannot be changed by this version; make a second Topic with as many as you want";
 
-pub(crate) const PARTITIONS: &str = "partitions must be between 1 and 1024";
+pub(crate) const PARTITIONS: &str = "partitions must be between 0 (nothing is kept but in queues) and 1024";
 
 pub(crate) const PARTITIONS_LOWERED: &str =
     "partitions cannot be lowered, because the messages of those that go would be lost; make a second Topic";
+
+pub(crate) const PARTITION_NAME: &str =
+    "a partition of the topic has that name, which is the topic's and a number; give the queue another one";
+
+pub(crate) const PARTITION_NAME_LONG: &str =
+    "the names of partitions, which are the topic's and a number, would have more than 255 bytes";
+
+pub(crate) const RETENTION_WITHOUT_PARTITIONS: &str =
+    "retention is of partitions, of which there are none; set partitions to at least 1, or leave retention out";
 
 pub(crate) const RETENTION_EMPTY: &str = "retention needs age, bytes, or both; leave it out to keep everything";
 

@@ -36,6 +36,7 @@ use crate::{Quantity, TimeSpan, TopicStatus, sentence};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.name) == has(oldSelf.name) && (!has(self.name) || self.name == oldSelf.name)").message(sentence::TOPIC_NAME_CHANGED),
+    validation = Rule::new("!has(self.retention) || self.partitions > 0").message(sentence::RETENTION_WITHOUT_PARTITIONS),
     validation = Rule::new("has(self.mirrors) == has(oldSelf.mirrors) && (!has(self.mirrors) || self.mirrors == oldSelf.mirrors)").message(sentence::TOPIC_MIRRORS_CHANGED),
 )]
 pub struct TopicSpec {
@@ -72,17 +73,17 @@ pub struct TopicSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message(sentence::TYPE_CHANGED))]
     pub exchange_type: ExchangeType,
 
-    /// Partitions of its retained log. Kept here, and of effect as soon as a version of the broker keeps such a log; queues
-    /// do not depend on it.
-    #[serde(default = "one")]
+    /// Logs that keep what is published to it, and share it by its routing keys; each can be read as a stream, as
+    /// `<name>-0` and so on. Default: none, and only its queues keep messages. May be raised, which gives keys other partitions
+    /// from then on.
+    #[serde(default)]
     #[x_kube(
-        validation = Rule::new("self >= 1 && self <= 1024").message(sentence::PARTITIONS),
+        validation = Rule::new("self >= 0 && self <= 1024").message(sentence::PARTITIONS),
         validation = Rule::new("self >= oldSelf").message(sentence::PARTITIONS_LOWERED),
     )]
     pub partitions: i32,
 
-    /// How long and how much of its retained log is kept. Kept here, and of effect as soon as a version of the broker keeps
-    /// such a log; queues do not depend on it.
+    /// How long and how much its partitions keep. Default: everything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
 
@@ -110,10 +111,6 @@ fn root() -> String {
     "/".to_owned()
 }
 
-fn one() -> i32 {
-    1
-}
-
 /// How an exchange routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -139,7 +136,7 @@ impl ExchangeType {
     }
 }
 
-/// How long and how much of a retained log is kept; what is over either goes.
+/// How long and how much of each partition is kept; what is over either goes, oldest first.
 #[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("has(self.age) || has(self.bytes)").message(sentence::RETENTION_EMPTY))]
 pub struct Retention {

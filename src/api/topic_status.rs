@@ -17,7 +17,7 @@ pub struct TopicStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mirrors: Option<i32>,
 
-    /// Messages in its queues, handed out ones too.
+    /// Messages in its queues, handed out ones too, and in its partitions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub messages: Option<i64>,
 

@@ -135,5 +135,12 @@ impl AdminPort for FakeNode {
 }
 
 fn view(declaration: TopicDeclaration) -> TopicView {
-    TopicView { declaration, in_sync: true, drift: String::new(), replicated: true, queues: Vec::new() }
+    TopicView {
+        declaration,
+        in_sync: true,
+        drift: String::new(),
+        replicated: true,
+        queues: Vec::new(),
+        partitions: Vec::new(),
+    }
 }

@@ -75,6 +75,7 @@ fn topic(name: &str) -> TopicDeclaration {
         mirrors: None,
         bindings: Vec::new(),
         queues: Vec::new(),
+        log: None,
     }
 }
 

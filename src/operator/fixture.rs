@@ -72,6 +72,7 @@ pub(crate) fn topic_view(topic: &CheckedTopic) -> TopicView {
         drift: String::new(),
         replicated: true,
         queues: queues.collect(),
+        partitions: Vec::new(),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The node as the admin port: its own words, in those of the admin API.
 
+use std::time::Duration;
+
 use ferrymq_admin_api::{
     AdminError, AdminPort, Adoption, ClusterStatus, Formation, NewUser, NodeStatus, NodeView, Phase, QueueInTopic,
-    QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicOwner, TopicRemoval, TopicView,
+    QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicLog, TopicOwner, TopicRemoval,
+    TopicView,
 };
 use ferrymq_broker::{self as broker, FormError, Node, TopicRefusal};
 
@@ -171,7 +174,13 @@ fn topic_of(topic: TopicDeclaration) -> Result<broker::Topic, AdminError> {
             .into_iter()
             .map(|queue| broker::QueueInTopic { name: queue.name, routing_keys: queue.routing_keys })
             .collect(),
-        log: None,
+        log: topic.log.map(|log| broker::TopicLog {
+            partitions: log.partitions,
+            retention: ferrymq_core::LogDeclaration {
+                age: log.max_age_milliseconds.map(Duration::from_millis),
+                bytes: log.max_bytes,
+            },
+        }),
     })
 }
 
@@ -195,21 +204,22 @@ fn view_of(view: broker::TopicView) -> TopicView {
                 .into_iter()
                 .map(|queue| QueueInTopic { name: queue.name, routing_keys: queue.routing_keys })
                 .collect(),
+            log: topic.log.map(|log| TopicLog {
+                partitions: log.partitions,
+                max_age_milliseconds: log.retention.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+                max_bytes: log.retention.bytes,
+            }),
         },
         in_sync: view.drift.is_empty(),
         drift: view.drift,
         replicated: view.replicated,
-        queues: view
-            .queues
-            .into_iter()
-            .map(|queue| QueueView {
-                name: queue.name,
-                messages: queue.messages,
-                consumers: queue.consumers,
-                leader: queue.leader,
-            })
-            .collect(),
+        queues: view.queues.into_iter().map(queue_of).collect(),
+        partitions: view.partitions.into_iter().map(queue_of).collect(),
     }
+}
+
+fn queue_of(queue: broker::QueueView) -> QueueView {
+    QueueView { name: queue.name, messages: queue.messages, consumers: queue.consumers, leader: queue.leader }
 }
 
 fn refused(refusal: TopicRefusal) -> AdminError {

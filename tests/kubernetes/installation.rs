@@ -33,7 +33,7 @@ async fn an_applied_cluster_and_topic_become_ready_and_read_well() {
     assert_eq!(cluster[1..4], ["True", "3", "3"], "ready, brokers, brokers that serve: {cluster:?}");
     assert_eq!(cluster[4], env!("CARGO_PKG_VERSION"), "the version that runs");
     let topic = row(&shown, "topic.ferrymq.io/jobs");
-    assert_eq!(topic[1..4], ["orders", "1", "3"], "cluster, partitions, mirrors: {topic:?}");
+    assert_eq!(topic[1..4], ["orders", "0", "3"], "cluster, partitions, mirrors: {topic:?}");
     assert_eq!(topic[5], "True", "ready: {topic:?}");
 
     let mut traffic = Traffic::new(&world).await;

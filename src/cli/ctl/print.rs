@@ -77,10 +77,10 @@ pub(super) fn topics(topics: &[TopicView]) -> String {
                 in_sync.clone(),
             ]);
         };
-        if topic.queues.is_empty() {
+        if topic.queues.is_empty() && topic.partitions.is_empty() {
             row("", String::new(), String::new());
         }
-        for queue in &topic.queues {
+        for queue in topic.queues.iter().chain(&topic.partitions) {
             row(&queue.name, queue.messages.to_string(), queue.consumers.to_string());
         }
     }

@@ -125,7 +125,12 @@ pub(super) fn of_topic(
                 [one] => format!("queue {one}"),
                 several => format!("queues {}", several.join(", ")),
             };
-            (true, Reason::Declared, format!("exchange {}, {queues}", view.declaration.name))
+            let partitions = match view.declaration.log.map_or(0, |log| log.partitions.get()) {
+                0 => String::new(),
+                1 => ", 1 partition".to_owned(),
+                several => format!(", {several} partitions"),
+            };
+            (true, Reason::Declared, format!("exchange {}, {queues}{partitions}", view.declaration.name))
         }
         Some(Err(refused)) => (false, reason(refused.reason), refused.message.clone()),
         None => {

@@ -188,7 +188,14 @@ impl AdminPort for FakeNode {
 }
 
 fn view(declaration: TopicDeclaration) -> TopicView {
-    TopicView { declaration, in_sync: true, drift: String::new(), replicated: true, queues: Vec::new() }
+    TopicView {
+        declaration,
+        in_sync: true,
+        drift: String::new(),
+        replicated: true,
+        queues: Vec::new(),
+        partitions: Vec::new(),
+    }
 }
 
 /// What was printed, and who waits for more.

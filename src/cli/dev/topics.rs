@@ -1,6 +1,6 @@
 //! Topics as they are declared, and taken away when they are gone from the file.
 
-use ferrymq_admin_api::{Adoption, QueueInTopic, TopicBinding, TopicDeclaration, TopicOwner, TopicRemoval};
+use ferrymq_admin_api::{Adoption, QueueInTopic, TopicBinding, TopicDeclaration, TopicLog, TopicOwner, TopicRemoval};
 use ferrymq_api::{AdoptionPolicy, CheckedTopic, DeletionPolicy};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,11 @@ pub(super) fn declaration(topic: &CheckedTopic) -> TopicDeclaration {
             .iter()
             .map(|queue| QueueInTopic { name: queue.name.clone(), routing_keys: queue.routing_keys.clone() })
             .collect(),
+        log: topic.log.map(|log| TopicLog {
+            partitions: log.partitions,
+            max_age_milliseconds: log.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            max_bytes: log.bytes,
+        }),
     }
 }
 

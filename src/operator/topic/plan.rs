@@ -1,6 +1,6 @@
 //! What may happen to a topic now. Pure.
 
-use ferrymq_admin_api::{Adoption, QueueInTopic, TopicBinding, TopicDeclaration, TopicOwner, TopicView};
+use ferrymq_admin_api::{Adoption, QueueInTopic, TopicBinding, TopicDeclaration, TopicLog, TopicOwner, TopicView};
 use ferrymq_api::{AdoptionPolicy, CheckedTopic};
 
 use crate::topic::dereference::{ClusterState, Observed};
@@ -132,6 +132,11 @@ pub(crate) fn declaration(topic: &CheckedTopic) -> TopicDeclaration {
             .iter()
             .map(|queue| QueueInTopic { name: queue.name.clone(), routing_keys: queue.routing_keys.clone() })
             .collect(),
+        log: topic.log.map(|log| TopicLog {
+            partitions: log.partitions,
+            max_age_milliseconds: log.age.map(|age| u64::try_from(age.as_millis()).unwrap_or(u64::MAX)),
+            max_bytes: log.bytes,
+        }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a topic is, for people and programs: pure, but for the one write at the end.
 
-use ferrymq_admin_api::TopicView;
+use ferrymq_admin_api::{QueueView, TopicView};
 use ferrymq_api::{CheckedTopic, ConditionType, Reason, Topic, TopicQueueStatus, TopicStatus, condition};
 use kube::{Api, ResourceExt, api::PostParams, runtime::events::EventType};
 
@@ -77,8 +77,8 @@ fn of(resource: &Topic, topic: Option<&CheckedTopic>, plan: &Plan) -> TopicStatu
     TopicStatus {
         observed_generation: generation,
         mirrors: topic.and_then(|topic| topic.mirrors).map(i32::from).or(default_mirrors),
-        messages: Some(view.queues.iter().map(|queue| big(queue.messages)).fold(0, i64::saturating_add)),
-        consumers: Some(view.queues.iter().map(|queue| small(queue.consumers)).fold(0, i32::saturating_add)),
+        messages: Some(queues(view).map(|queue| big(queue.messages)).fold(0, i64::saturating_add)),
+        consumers: Some(queues(view).map(|queue| small(queue.consumers)).fold(0, i32::saturating_add)),
         queues: view
             .queues
             .iter()
@@ -91,6 +91,11 @@ fn of(resource: &Topic, topic: Option<&CheckedTopic>, plan: &Plan) -> TopicStatu
             .collect(),
         conditions,
     }
+}
+
+/// Its queues, and its partitions.
+fn queues(view: &TopicView) -> impl Iterator<Item = &QueueView> {
+    view.queues.iter().chain(&view.partitions)
 }
 
 fn big(number: u64) -> i64 {
@@ -147,14 +152,14 @@ fn settled(topic: Option<&CheckedTopic>, view: &TopicView, paused: bool) -> Vec<
     } else {
         (ConditionType::InSync, Some(false), Reason::Drifted, format!("{}; it is being mended", view.drift))
     };
-    let replicated = if view.queues.is_empty() {
+    let replicated = if queues(view).next().is_none() {
         (ConditionType::Replicated, Some(true), Reason::NothingToMirror, "there are no queues".to_owned())
     } else if view.replicated {
         let message = "every queue has a leader and all of its mirrors".to_owned();
         (ConditionType::Replicated, Some(true), Reason::AllMirrored, message)
     } else {
         let leaderless: Vec<&str> =
-            view.queues.iter().filter(|queue| queue.leader.is_none()).map(|queue| queue.name.as_str()).collect();
+            queues(view).filter(|queue| queue.leader.is_none()).map(|queue| queue.name.as_str()).collect();
         let message = if leaderless.is_empty() {
             "mirrors of its queues are missing or catch up".to_owned()
         } else {
@@ -162,7 +167,7 @@ fn settled(topic: Option<&CheckedTopic>, view: &TopicView, paused: bool) -> Vec<
         };
         (ConditionType::Replicated, Some(false), Reason::UnderReplicated, message)
     };
-    let leaderless = view.queues.iter().any(|queue| queue.leader.is_none());
+    let leaderless = queues(view).any(|queue| queue.leader.is_none());
     let ready = match (view.in_sync, leaderless) {
         (true, false) => (ConditionType::Ready, Some(true), Reason::Declared, format!("topic {name} serves")),
         (false, _) => (ConditionType::Ready, Some(false), Reason::Drifted, in_sync.3.clone()),

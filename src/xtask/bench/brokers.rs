@@ -180,6 +180,7 @@ impl Brokers {
             mirrors: None,
             bindings: Vec::new(),
             queues: vec![QueueInTopic { name: queue.to_owned(), routing_keys: Vec::new() }],
+            log: None,
         };
         let client = self.clients.first().context("there are brokers")?;
         self.runtime.block_on(client.declare_topic(&declaration))?;
