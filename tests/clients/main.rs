@@ -21,6 +21,15 @@ use std::{
 
 use dev::{Dev, Home, SHOP, small_shop};
 
+/// A topic whose messages are kept.
+const KEPT: &str = "\
+---
+apiVersion: ferrymq.io/v1alpha1
+kind: Topic
+metadata: {name: visits}
+spec: {cluster: shop, partitions: 3, retention: {age: 1d, bytes: 1Gi}}
+";
+
 /// The cluster that the programs use, one at a time: their deadlines are not meant for a machine that is busy with all of
 /// them.
 fn shop() -> MutexGuard<'static, Home> {
@@ -76,6 +85,22 @@ fn consumers_get_what_they_may_rely_on() {
 #[test]
 fn declarations_do_what_they_say() {
     passes(programs::python("declaring", &[&shop().uri_of(2)]));
+}
+
+#[test]
+fn streams_are_read_as_they_may_be_relied_on() {
+    passes(programs::python("streams", &[&shop().uri_of(1)]));
+}
+
+#[test]
+fn a_topic_of_the_file_keeps_what_is_published_in_partitions() {
+    let home = Home::with(&format!("{SHOP}{KEPT}"));
+    let dev = home.start();
+    passes(programs::python("partitions", &[&home.uri_of(2), "visits", "3"]));
+    assert!(home.ctl("topics").contains("visits-2"), "{}", home.ctl("topics"));
+    home.save(&format!("{SHOP}{}", KEPT.replace("partitions: 3", "partitions: 4")));
+    dev.wait_for("was saved: applying it");
+    home.wait_for_ctl("topics", "the new partition", |topics| topics.contains("visits-3"));
 }
 
 #[test]

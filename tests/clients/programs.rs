@@ -12,7 +12,8 @@ use std::{
 };
 
 /// The programs in Python, each a check of something else.
-pub(crate) const PYTHON: [&str; 6] = ["hello", "services", "publishing", "consuming", "declaring", "connecting"];
+pub(crate) const PYTHON: [&str; 7] =
+    ["hello", "services", "publishing", "consuming", "declaring", "connecting", "streams"];
 
 /// The programs in Java, by class.
 pub(crate) const JAVA: [&str; 1] = ["shop.Invoices"];
