@@ -36,6 +36,9 @@ mod shard;
 pub use data::{DataProblem, DataReport, FileReport, SetAsideError, VerifyError, verify};
 pub use ferrymq_replication::Timing;
 pub use identity::IdentityError;
+pub use link::{Listener, Network, Stream, Tcp};
+#[cfg(feature = "simulation")]
+pub use node::ReplicaState;
 pub use node::{
     Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, Node, NodeView, Phase, QueueInTopic, QueueView,
     SafeToStop, Settings, ShardView, StartError, Topic, TopicLog, TopicRefusal, TopicView,

@@ -420,12 +420,7 @@ impl SessionPort for Session {
         let (record, queue) = self.queue(name).await?;
         self.not_of_a_log(queue, name, "basic.get")?;
         self.see_own(record.shard, record.id).await?;
-        let call = Call::Get { shard: record.shard, queue: record.id };
-        let Reply::Got(got) = self.node.ask_leader(record.shard, &call).await? else {
-            return Err(unavailable("the queue's leader gave an answer that makes no sense"));
-        };
-        let Some(got) = got else { return Ok(None) };
-        self.node.consumers().took(record.shard, queue, got.message, self.number);
+        let Some(got) = self.node.get(record.shard, queue, self.number).await? else { return Ok(None) };
         let message = decode_message(got.bytes.into()).map_err(|error| unavailable(&error.to_string()))?;
         let id = DeliveryId { queue, message: got.message, reader: None };
         Ok(Some(Gotten { delivery: Delivery { id, redelivered: got.redelivered, message }, remaining: got.remaining }))

@@ -2,6 +2,8 @@
 
 use std::{any::Any, fmt::Debug, io, path::Path, sync::Arc};
 
+use crate::Turns;
+
 /// A disk. [`SystemDisk`](crate::SystemDisk) is the real one.
 ///
 /// Names in a directory are durable only after [`Disk::sync_directory`], bytes only after [`DiskFile::sync_data`].
@@ -35,6 +37,21 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Takes a lock on a file, which is made where it is missing, for as long as what is returned lives.
     /// [`io::ErrorKind::WouldBlock`] where another holds it, in this process or in another one.
     fn lock(&self, path: &Path) -> io::Result<DiskLock>;
+
+    /// Who does the work of a journal on this disk, where that is not for threads of the journal's own: a simulation,
+    /// which must know what comes after what.
+    fn hand(&self) -> Option<Arc<dyn Hand>> {
+        None
+    }
+}
+
+/// Does a journal's work turn by turn, in place of its threads.
+pub trait Hand: Send + Sync + 'static {
+    /// A journal was opened; these are its turns.
+    fn begin(&self, turns: Turns);
+
+    /// There is something to do, from the next turn on. Called within appends: must not take the turn itself.
+    fn wake(&self);
 }
 
 /// An open file. Every call names its place, so that threads can share one.

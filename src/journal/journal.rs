@@ -11,13 +11,14 @@ use bytes::Bytes;
 
 use crate::{
     AppendError, Disk, OpenError, Options, Position, ReadError, Record,
-    disk::DiskLock,
+    disk::{DiskLock, Hand},
     format::{RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, payload_crc},
     index, layout,
     recovery::{self, failed},
     segment::{self, Contents, ReadFault, SegmentFile, Visit, WriteError},
     spares::Spares,
     state::{Entry, Segment, State, Status},
+    turns::Turns,
     writer::Writer,
 };
 
@@ -57,18 +58,26 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     work: Condvar,
     on_damage: OnceLock<OnDamage>,
+    hand: Option<Arc<dyn Hand>>,
 }
 
 struct Handle {
     shared: Arc<Shared>,
-    threads: Mutex<Option<Threads>>,
+    workers: Mutex<Option<Workers>>,
 }
 
-struct Threads {
-    writer: JoinHandle<()>,
-    spares: JoinHandle<()>,
-    /// Given back when both have ended.
-    _lock: DiskLock,
+/// Who does the work.
+enum Workers {
+    Threads {
+        writer: JoinHandle<()>,
+        spares: JoinHandle<()>,
+        /// Given back when both have ended.
+        _lock: DiskLock,
+    },
+    Hand {
+        turns: Turns,
+        _lock: DiskLock,
+    },
 }
 
 impl Journal {
@@ -105,6 +114,7 @@ impl Journal {
         };
         let segments = segments.into_iter().map(|(file, contents)| Segment::recovered(file, &contents)).collect();
         let state = State::new(segments, &last, contents.end, options.segment_bytes);
+        let hand = disk.hand();
         let shared = Arc::new(Shared {
             disk,
             directory: directory.to_owned(),
@@ -113,11 +123,12 @@ impl Journal {
             state: Mutex::new(state),
             work: Condvar::new(),
             on_damage: OnceLock::new(),
+            hand,
         });
         shared.clear_dead();
-        let threads = Threads::start(&shared, Writer::new(shared.clone(), last, contents.end), lock)
+        let workers = Workers::start(&shared, Writer::new(shared.clone(), last, contents.end), lock)
             .map_err(|source| failed("start the threads of the journal in", directory, source))?;
-        Ok(Self { handle: Arc::new(Handle { shared, threads: Mutex::new(Some(threads)) }) })
+        Ok(Self { handle: Arc::new(Handle { shared, workers: Mutex::new(Some(workers)) }) })
     }
 
     /// Appends records, one behind the other, and gives their positions at once. Positions rise in the order of the
@@ -158,7 +169,7 @@ impl Journal {
         drop(state);
         // A writer that has something waiting already looks again by itself.
         if was_idle {
-            shared.work.notify_one();
+            shared.wake();
         }
         Ok(positions)
     }
@@ -304,6 +315,9 @@ impl Shared {
         let dead = state.take_dead();
         if !dead.is_empty() {
             self.spares.recycle(dead);
+            if let Some(hand) = &self.hand {
+                hand.wake();
+            }
         }
     }
 
@@ -315,21 +329,34 @@ impl Shared {
         error
     }
 
-    fn poison(&self, error: io::Error) {
+    /// There is something to write.
+    fn wake(&self) {
+        match &self.hand {
+            Some(hand) => hand.wake(),
+            None => self.work.notify_one(),
+        }
+    }
+
+    pub(crate) fn poison(&self, error: io::Error) {
         self.lock().poison(error);
-        self.work.notify_one();
+        self.wake();
     }
 }
 
-impl Threads {
+impl Workers {
     fn start(shared: &Arc<Shared>, writer: Writer, lock: DiskLock) -> io::Result<Self> {
+        if let Some(hand) = &shared.hand {
+            let turns = Turns::new(shared.clone(), writer);
+            hand.begin(turns.clone());
+            return Ok(Self::Hand { turns, _lock: lock });
+        }
         let keeper = shared.clone();
         let spares = thread::Builder::new()
             .name("journal-spares".to_owned())
             .spawn(move || keeper.spares.run(|error| keeper.poison(error)))?;
         let writer = thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run());
         let writer = writer.inspect_err(|_| shared.spares.stop())?;
-        Ok(Self { writer, spares, _lock: lock })
+        Ok(Self::Threads { writer, spares, _lock: lock })
     }
 }
 
@@ -341,18 +368,23 @@ impl Handle {
                 state.status = Status::Closed;
             }
         }
-        self.shared.work.notify_one();
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.wake();
+        let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         // A `done` that holds the last clone drops it on the writer's thread, which cannot wait for itself.
-        let Some(Threads { writer, spares, _lock }) =
-            threads.take_if(|threads| threads.writer.thread().id() != thread::current().id())
-        else {
-            return;
+        let is_writer = |workers: &mut Workers| match workers {
+            Workers::Threads { writer, .. } => writer.thread().id() == thread::current().id(),
+            Workers::Hand { .. } => false,
         };
-        // A panic was reported by its thread.
-        let _ = writer.join();
-        self.shared.spares.stop();
-        let _ = spares.join();
+        match workers.take_if(|workers| !is_writer(workers)) {
+            Some(Workers::Threads { writer, spares, _lock }) => {
+                // A panic was reported by its thread.
+                let _ = writer.join();
+                self.shared.spares.stop();
+                let _ = spares.join();
+            }
+            Some(Workers::Hand { turns, _lock }) => turns.end(),
+            None => {}
+        }
     }
 }
 

@@ -20,6 +20,7 @@
 //! | `state.rs` | what appends, reads and the writer share under one lock: places, what waits, what is live |
 //! | `writer.rs` | the one thread that writes |
 //! | `spares.rs` | the thread that allocates files ahead, and clears away dead segments |
+//! | `turns.rs` | [`Turns`]: the work of both, for a simulation that has no threads |
 //! | `recovery.rs` | what opening does: a torn tail is cut, other damage is refused |
 //! | `segment.rs`, `scan.rs` | one segment's file, and how it is gone through |
 //! | `index.rs` | the heads of a sealed segment's records, so that opening need not read it |
@@ -54,10 +55,11 @@ mod segment;
 mod spares;
 mod state;
 mod system_disk;
+mod turns;
 mod verify;
 mod writer;
 
-pub use disk::{Disk, DiskFile, DiskLock};
+pub use disk::{Disk, DiskFile, DiskLock, Hand};
 pub use error::{AppendError, OpenError, ReadError};
 pub use journal::{Journal, SegmentUse};
 pub use options::Options;
@@ -67,4 +69,5 @@ pub use recovery::is_journal;
 pub use relocate::relocate;
 pub use segment::Visit;
 pub use system_disk::SystemDisk;
+pub use turns::Turns;
 pub use verify::{IndexReport, Report, SegmentReport, TornTail, verify};

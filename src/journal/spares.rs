@@ -33,6 +33,8 @@ pub(crate) struct Spares {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
     bytes: u64,
+    /// There is no thread that makes them: whoever wants one does the work.
+    by_hand: bool,
     stock: Mutex<Stock>,
     changed: Condvar,
 }
@@ -54,9 +56,23 @@ enum Job {
     Make,
 }
 
+impl Stock {
+    /// What is to be done now; with `again`, also what there was no space for before.
+    fn job(&mut self, again: bool) -> Option<Job> {
+        if self.stopped {
+            return None;
+        }
+        if let Some(segment) = self.dead.pop_front() {
+            return Some(Job::Recycle(segment));
+        }
+        (self.ready.is_empty() && (self.wanted || !self.short || again)).then_some(Job::Make)
+    }
+}
+
 impl Spares {
     /// `found` are the numbers of the spare files in the directory.
     pub(crate) fn new(disk: Arc<dyn Disk>, directory: &Path, bytes: u64, found: &[u64]) -> io::Result<Self> {
+        let by_hand = disk.hand().is_some();
         let next_number = found.last().map_or(1, |last| last.saturating_add(1));
         let mut stock = Stock { next_number, ..Stock::default() };
         for number in found {
@@ -70,7 +86,7 @@ impl Spares {
             }
         }
         let directory = directory.to_owned();
-        Ok(Self { disk, directory, bytes, stock: Mutex::new(stock), changed: Condvar::new() })
+        Ok(Self { disk, directory, bytes, by_hand, stock: Mutex::new(stock), changed: Condvar::new() })
     }
 
     /// A spare, before [`Spares::run`] is there to make them.
@@ -83,6 +99,11 @@ impl Spares {
     pub(crate) fn take(&self) -> Result<Spare, WriteError> {
         let mut stock = self.lock();
         stock.wanted = true;
+        if self.by_hand {
+            drop(stock);
+            self.turn(false).map_err(WriteError::Fatal)?;
+            stock = self.lock();
+        }
         loop {
             if let Some(spare) = stock.ready.pop() {
                 stock.wanted = false;
@@ -133,27 +154,42 @@ impl Spares {
 
     fn work(&self) -> io::Result<()> {
         while let Some(job) = self.next_job() {
-            match job {
-                Job::Recycle(segment) => self.clear_away(segment)?,
-                Job::Make => match self.make().map_err(WriteError::from_write) {
-                    Ok(spare) => {
-                        let mut stock = self.lock();
-                        stock.ready.push(spare);
-                        stock.short = false;
-                    }
-                    Err(WriteError::StorageFull) => {
-                        let mut stock = self.lock();
-                        if !stock.short {
-                            tracing::warn!(bytes = self.bytes, "no space for another segment of the journal");
-                        }
-                        stock.short = true;
-                        stock.wanted = false;
-                    }
-                    Err(WriteError::Fatal(error)) => return Err(error),
-                },
-            }
-            self.changed.notify_all();
+            self.do_job(job)?;
         }
+        Ok(())
+    }
+
+    /// Does what there is to do, and waits for nothing; with `again`, also what there was no space for before.
+    pub(crate) fn turn(&self, again: bool) -> io::Result<()> {
+        let mut again = again;
+        loop {
+            let job = self.lock().job(std::mem::take(&mut again));
+            let Some(job) = job else { return Ok(()) };
+            self.do_job(job)?;
+        }
+    }
+
+    fn do_job(&self, job: Job) -> io::Result<()> {
+        match job {
+            Job::Recycle(segment) => self.clear_away(segment)?,
+            Job::Make => match self.make().map_err(WriteError::from_write) {
+                Ok(spare) => {
+                    let mut stock = self.lock();
+                    stock.ready.push(spare);
+                    stock.short = false;
+                }
+                Err(WriteError::StorageFull) => {
+                    let mut stock = self.lock();
+                    if !stock.short {
+                        tracing::warn!(bytes = self.bytes, "no space for another segment of the journal");
+                    }
+                    stock.short = true;
+                    stock.wanted = false;
+                }
+                Err(WriteError::Fatal(error)) => return Err(error),
+            },
+        }
+        self.changed.notify_all();
         Ok(())
     }
 
@@ -164,11 +200,8 @@ impl Spares {
             if stock.stopped {
                 return None;
             }
-            if let Some(segment) = stock.dead.pop_front() {
-                return Some(Job::Recycle(segment));
-            }
-            if stock.ready.is_empty() && (stock.wanted || !stock.short || waited) {
-                return Some(Job::Make);
+            if let Some(job) = stock.job(waited) {
+                return Some(job);
             }
             if stock.short {
                 let (guard, timeout) = self.changed.wait_timeout(stock, RETRY).unwrap_or_else(PoisonError::into_inner);

@@ -43,6 +43,42 @@ impl Writer {
         self.refuse_waiting();
     }
 
+    /// Writes one batch, where anything waits; gives whether more does. Waits for nothing.
+    pub(crate) fn turn(&mut self) -> bool {
+        let batch = {
+            let shared = self.shared.clone();
+            let mut state = shared.lock();
+            if matches!(state.status, Status::Poisoned(_)) || state.is_idle() {
+                None
+            } else {
+                Some(state.take_batch(shared.options.max_batch_bytes))
+            }
+        };
+        let Some(batch) = batch else {
+            self.rest();
+            return false;
+        };
+        let (written, outcome) = self.write_batch(&batch.calls);
+        self.finish(batch, written, outcome);
+        true
+    }
+
+    /// After the last turn: writes what waits, and refuses what came too late.
+    pub(crate) fn end(mut self) {
+        while self.turn() {}
+        self.refuse_waiting();
+    }
+
+    /// Nothing waits: proves the tail, or refuses what came after the disk had failed.
+    fn rest(&self) {
+        let status = self.shared.lock().status.clone();
+        match status {
+            Status::Open if self.remains_end <= self.end => self.mark(),
+            Status::Poisoned(_) => self.refuse_waiting(),
+            _ => {}
+        }
+    }
+
     /// Waits for something to write; nothing once the journal is closed and all is written, or is poisoned.
     fn next_batch(&mut self) -> Option<Batch> {
         let shared = self.shared.clone();

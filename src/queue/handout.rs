@@ -5,12 +5,12 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::Queue;
 
-/// A consumer: its node, and its number there.
+/// A consumer or a get: its node, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConsumerKey {
     /// The node that its client is connected to.
     pub node: u64,
-    /// Its number there; 0 holds what a get took.
+    /// Its number there. A get has one too, and holds what it took.
     pub consumer: u64,
 }
 
@@ -58,6 +58,8 @@ pub struct Handout {
     /// Messages before the cursor that are ready again.
     returned: BTreeSet<u64>,
     held: HashMap<u64, ConsumerKey>,
+    /// Held by who is gone, and about to be returned by the leader.
+    returning: HashMap<u64, ConsumerKey>,
     /// By priority, the highest first; among equals, whoever was served longest ago first.
     consumers: Vec<Attached>,
     had_consumers: bool,
@@ -132,6 +134,23 @@ impl Handout {
         Some(message)
     }
 
+    /// What this get took already, where it asks again.
+    #[must_use]
+    pub fn taken(&self, key: ConsumerKey) -> Option<u64> {
+        self.held.iter().find(|(_, holder)| **holder == key).map(|(message, _)| *message)
+    }
+
+    /// Who holds a message.
+    #[must_use]
+    pub fn holder(&self, message: u64) -> Option<ConsumerKey> {
+        self.held.get(&message).copied()
+    }
+
+    /// What consumers of a node hold.
+    pub fn held_on(&self, node: u64) -> impl Iterator<Item = (u64, ConsumerKey)> {
+        self.held.iter().filter(move |(_, holder)| holder.node == node).map(|(message, holder)| (*message, *holder))
+    }
+
     /// Messages that somebody holds, in order.
     #[must_use]
     pub fn held(&self) -> Vec<u64> {
@@ -144,27 +163,45 @@ impl Handout {
     pub fn removed(&mut self, message: u64) {
         self.let_go(message);
         self.returned.remove(&message);
+        self.returning.remove(&message);
     }
 
     /// All messages up to this one that nobody holds have left the queue.
     pub fn purged(&mut self, queue: &Queue) {
         self.returned.retain(|message| queue.contains(*message));
         self.held.retain(|message, _| queue.contains(*message));
+        self.returning.retain(|message, _| queue.contains(*message));
     }
 
-    /// A message is ready again.
-    pub fn returned(&mut self, message: u64) {
-        if self.let_go(message) && message < self.cursor {
+    /// A message was returned by a node. It is ready again where that node holds it, or who held it is gone; where it was
+    /// handed out anew since, it stays with who holds it now. Gives whether it is ready.
+    pub fn returned(&mut self, message: u64, by: u64) -> bool {
+        let gone = self.returning.remove(&message);
+        let holder = self.held.get(&message).copied();
+        if !holder.is_some_and(|holder| holder.node == by || Some(holder) == gone) {
+            return false;
+        }
+        self.let_go(message);
+        if message < self.cursor {
             self.returned.insert(message);
         }
+        true
     }
 
-    /// A node is gone: so are its consumers. Gives what they held, which stays held until it is returned.
+    /// Who held a message is gone, and the leader is to return it; it is held until then. Gives false where it is being
+    /// returned already.
+    pub fn returning(&mut self, message: u64) -> bool {
+        let Some(holder) = self.held.get(&message) else { return false };
+        self.returning.insert(message, *holder) != Some(*holder)
+    }
+
+    /// A node is gone: so are its consumers. Gives what they held and is to be returned; it stays held until then.
     pub fn node_gone(&mut self, node: u64) -> Vec<u64> {
         self.consumers.retain(|other| other.consumer.key.node != node);
         let mut held: Vec<u64> =
             self.held.iter().filter(|(_, holder)| holder.node == node).map(|(message, _)| *message).collect();
         held.sort_unstable();
+        held.retain(|message| self.returning(*message));
         held
     }
 
@@ -282,8 +319,10 @@ mod tests {
         let mut handout = Handout::default();
         handout.attach(consumer(A, 2));
         assert_eq!(handed(&mut handout, &queue), [(1, 1), (1, 2)]);
-        handout.returned(1);
+        assert!(handout.returned(1, 1));
         assert_eq!(handed(&mut handout, &queue), [(1, 1)]);
+        assert!(!handout.returned(1, 2), "it is another node's now");
+        assert_eq!(handed(&mut handout, &queue), []);
     }
 
     #[test]
@@ -313,8 +352,7 @@ mod tests {
         handed(&mut handout, &queue);
         assert_eq!(handout.node_gone(1), [1, 2]);
         assert!(handout.is_deserted());
-        handout.returned(1);
-        handout.returned(2);
+        assert!(handout.returned(1, 9) && handout.returned(2, 9));
         handout.attach(consumer(B, 5));
         assert_eq!(handed(&mut handout, &queue), [(2, 1), (2, 2)]);
     }

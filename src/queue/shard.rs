@@ -52,6 +52,8 @@ pub enum Effect {
         queue: QueueId,
         /// Its number.
         message: u64,
+        /// The node that returned it.
+        by: u64,
     },
     /// All messages up to a number have left their queue, but for those that somebody holds.
     Purged {
@@ -105,7 +107,7 @@ impl ShardMachine {
                 Turn::Taken => Outcome::Applied,
                 Turn::Take => {
                     for command in Commands(Reader::new(request.commands)) {
-                        self.run(at, command, effects);
+                        self.run(at, request.node, command, effects);
                     }
                     Outcome::Applied
                 }
@@ -157,7 +159,7 @@ impl ShardMachine {
         })
     }
 
-    fn run(&mut self, at: Moment, command: Command, effects: &mut Effects) {
+    fn run(&mut self, at: Moment, by: u64, command: Command, effects: &mut Effects) {
         match command {
             Command::Enqueue { queue, message } => {
                 let stored = self.queues.entry(queue).or_default();
@@ -184,7 +186,7 @@ impl ShardMachine {
                 let Some(stored) = self.queues.get_mut(&queue) else { return };
                 for message in within(&messages, stored) {
                     if stored.count_return(message) {
-                        effects.happened.push(Effect::Returned { queue, message });
+                        effects.happened.push(Effect::Returned { queue, message, by });
                     }
                 }
             }
@@ -406,7 +408,7 @@ mod tests {
         let effects = shard.write(put("m"));
         assert_eq!(effects.happened, [Effect::Enqueued { queue: QUEUE, first: 1, count: 1 }]);
         let effects = shard.write(|commands| commands.requeue(QUEUE, &[1]));
-        assert_eq!(effects.happened, [Effect::Returned { queue: QUEUE, message: 1 }]);
+        assert_eq!(effects.happened, [Effect::Returned { queue: QUEUE, message: 1, by: 1 }]);
         assert_eq!(shard.machine.queue(QUEUE).unwrap().returns(1), 1);
     }
 

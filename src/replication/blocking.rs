@@ -2,9 +2,11 @@
 
 use std::io;
 
+use crate::task;
+
 /// Does the work on a thread for such, and gives its result.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+    task::blocking(work).await.map_err(io::Error::other)?
 }

@@ -3,8 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -29,6 +32,7 @@ use crate::{
     network::{self, Network, Transport},
     snapshot::SnapshotFile,
     store::Store,
+    task,
     types::{Command, GroupId, NodeId, Snapshot, Types},
 };
 
@@ -143,6 +147,8 @@ pub struct Group<M: Machine> {
     incoming: Mutex<Incoming>,
     /// Bytes that the log had taken when the last snapshot was made.
     snapshot_at: Mutex<u64>,
+    /// The last index that was asked to be purged.
+    purged_to: AtomicU64,
 }
 
 impl<M: Machine> Group<M> {
@@ -169,21 +175,26 @@ impl<M: Machine> Group<M> {
             // One that led before it was stopped would lead again in the same term, with a machine that has not applied
             // all of that term, and without the hand-outs that others take for granted in that term.
             enable_leader_restore: Some(false),
+            // A replica that lost the end of its log to its disk is filled again; without this its leader would panic.
+            allow_log_reversion: Some(true),
             snapshot_policy: SnapshotPolicy::Never,
-            max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+            // Purged by `upkeep` alone, so that nobody takes back what it has asked for.
+            max_in_snapshot_log_to_keep: u64::MAX,
             max_payload_entries: 64,
             replication_lag_threshold: u64::MAX,
             ..Config::default()
         };
         let config = Arc::new(config.validate().map_err(io::Error::other)?);
         let log = store.log(id)?;
+        #[cfg(feature = "simulation")]
+        crate::simulation::Opened { node, group: id, pristine: log.index().is_pristine() }.note();
         let snapshot = store.snapshot(id);
         let host = Host::new(machine.clone(), log.clone(), snapshot.clone())?;
         let network = Network { group: id, transport, log: log.clone() };
         let raft = Raft::new(node, config, network, log.clone(), host).await.map_err(io::Error::other)?;
         let (tell, leadership) = watch::channel(Leadership::default());
         let mut metrics = raft.metrics();
-        tokio::spawn(async move {
+        task::spawn(async move {
             loop {
                 let now = leadership_of(&metrics.borrow_and_update());
                 tell.send_if_modified(|before| std::mem::replace(before, now) != now);
@@ -192,9 +203,21 @@ impl<M: Machine> Group<M> {
                 }
             }
         });
-        let snapshot_at = Mutex::new(0);
+        let (snapshot_at, purged_to) = (Mutex::new(0), AtomicU64::new(0));
         let incoming = Mutex::default();
-        Ok(Arc::new(Self { id, node, raft, machine, log, snapshot, store, leadership, incoming, snapshot_at }))
+        Ok(Arc::new(Self {
+            id,
+            node,
+            raft,
+            machine,
+            log,
+            snapshot,
+            store,
+            leadership,
+            incoming,
+            snapshot_at,
+            purged_to,
+        }))
     }
 
     /// The group's number.
@@ -237,10 +260,8 @@ impl<M: Machine> Group<M> {
     ///
     /// [`ProposeError::Stopped`].
     pub async fn propose(&self, command: Bytes) -> Result<Pending, ProposeError> {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let (responder, answer) = ProgressResponder::complete_only();
-        let command = Command { time, bytes: command };
+        let command = Command { time: task::time_of_day(), bytes: command };
         match self.raft.client_write_ff(command, Some(responder)).await {
             Ok(()) => Ok(Pending(answer)),
             Err(error) => Err(ProposeError::Stopped(error.to_string())),
@@ -439,12 +460,12 @@ impl<M: Machine> Group<M> {
         };
         if due {
             self.raft.trigger().snapshot().await.map_err(io::Error::other)?;
-            let snapshot = self.raft.metrics().borrow_watched().snapshot;
-            if let Some(applied) = snapshot {
-                let keep = if holds { 0 } else { ENTRIES_KEPT };
-                let upto = applied.index.saturating_sub(keep);
-                self.raft.trigger().purge_log(upto).await.map_err(io::Error::other)?;
-            }
+        }
+        let snapshot = self.raft.metrics().borrow_watched().snapshot;
+        let keep = if holds { 0 } else { ENTRIES_KEPT };
+        let upto = snapshot.map_or(0, |applied| applied.index.saturating_sub(keep));
+        if self.purged_to.fetch_max(upto, Ordering::Relaxed) < upto {
+            self.raft.trigger().purge_log(upto).await.map_err(io::Error::other)?;
         }
         self.rewrite(clean_before).await
     }

@@ -19,6 +19,8 @@
 //! | `verify.rs` | [`verify_snapshots`]: looks at snapshots offline |
 //! | `network.rs` | [`Transport`], and the messages between replicas |
 //! | `codec.rs` | entries, votes and messages as bytes: our own, versioned |
+//! | `task.rs` | tasks and the time of day, as tokio has them or as a simulation does |
+//! | `simulation/` | what a simulation puts in their place, and promises that are broken on purpose |
 //! | `types.rs` | names for openraft's types, which leave this crate nowhere |
 //!
 //! Invariants: what is confirmed was synced by a majority; openraft's types reach neither disk nor wire; a group that
@@ -33,8 +35,11 @@ mod log;
 mod log_index;
 mod machine;
 mod network;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod snapshot;
 mod store;
+pub mod task;
 mod types;
 mod verify;
 

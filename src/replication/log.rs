@@ -325,6 +325,10 @@ impl RaftLogStorage<Types> for GroupLog {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
+        #[cfg(feature = "simulation")]
+        if crate::simulation::Flaw::ForgetVote.is_set() {
+            return Ok(());
+        }
         let (synced, wait) = oneshot::channel();
         self.write_vote(*vote, move |result| {
             let _ = synced.send(result);
@@ -343,6 +347,8 @@ impl RaftLogStorage<Types> for GroupLog {
             self.record(ENTRY, entry.log_id.index, RecordPayload::of_parts([head, body]))
         });
         let failure = self.failure.clone();
+        #[cfg(feature = "simulation")]
+        let callback = crate::simulation::confirm_early(callback);
         let mut index = self.index();
         let positions = self
             .journal

@@ -242,6 +242,7 @@ impl RaftNetworkV2<Types> for Connection {
         _option: RPCOption,
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         tokio::select! {
+            biased;
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = self.send_snapshot(&vote, &snapshot) => sent.map_err(StreamingError::from),
         }

@@ -18,6 +18,7 @@ use crate::{
     log::GroupLog,
     log_index::LogIndex,
     snapshot::{self, SnapshotError, SnapshotFile},
+    task,
     types::GroupId,
     verify::verify_snapshots,
 };
@@ -100,6 +101,8 @@ impl Store {
         .map_err(|source| OpenError::Journal { directory: path, source })?;
         dead.into_iter().for_each(|position| journal.release(position));
         groups.values_mut().for_each(LogIndex::settle);
+        #[cfg(feature = "simulation")]
+        crate::simulation::forget_damaged(&*disk, &snapshots, &mut groups);
         whole_snapshots(&*disk, &snapshots, &groups)?;
         let logs = groups.into_iter().map(|(group, log)| (group, Some(log))).collect();
         let failure = Failure::new();
@@ -133,12 +136,12 @@ impl Store {
             return;
         }
         let (journal, indexing) = (self.journal.clone(), self.indexing.clone());
-        tokio::task::spawn_blocking(move || {
+        task::spawn(task::blocking(move || {
             if let Err(error) = journal.write_indexes() {
                 tracing::error!(error = &error as &dyn std::error::Error, "the journal cannot be read");
             }
             indexing.store(false, Ordering::Relaxed);
-        });
+        }));
     }
 
     /// Waits for what is being written, and closes the journal.

@@ -32,6 +32,12 @@ impl fmt::Display for Command {
     }
 }
 
+#[cfg(not(feature = "simulation"))]
+use openraft::impls::TokioRuntime as Runtime;
+
+#[cfg(feature = "simulation")]
+use crate::simulation::Runtime;
+
 openraft::declare_raft_types!(
     /// What our groups are made of.
     pub(crate) Types:
@@ -41,6 +47,7 @@ openraft::declare_raft_types!(
         Node = openraft::EmptyNode,
         Term = u64,
         LeaderId = openraft::vote::leader_id_std::LeaderId<Self::Term, Self::NodeId>,
+        AsyncRuntime = Runtime,
 );
 
 pub(crate) type Vote = alias::VoteOf<Types>;

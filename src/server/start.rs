@@ -8,7 +8,7 @@ use std::{
 };
 
 use ferrymq_admin_api::{Configuration, Protocol};
-use ferrymq_broker::{Node, Settings};
+use ferrymq_broker::{Node, Settings, Tcp};
 use ferrymq_journal::{Options, SystemDisk};
 use ferrymq_management::{EmptyToken, Token};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -113,6 +113,7 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
         directory: configuration.data_directory.clone(),
         disk: Arc::new(SystemDisk),
         journal: Options::default(),
+        network: Arc::new(Tcp),
         peer_address: configuration.peer_address.clone(),
         token: token.trim().to_owned(),
         memory_used: Arc::new(memory::used),

@@ -109,6 +109,32 @@ impl SimulatedDisk {
         drop(held.unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Ends all faults.
+    pub fn mend(&self) {
+        self.machine.lock().faults = Faults::default();
+        self.machine.changed.notify_all();
+    }
+
+    /// Bytes that the files take.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.machine.lock().used()
+    }
+
+    /// The files that are there, and their lengths in bytes.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, u64)> {
+        let world = self.machine.lock();
+        world.names.iter().map(|(path, file)| (path.clone(), world.files.get(file).map_or(0, File::length))).collect()
+    }
+
+    /// Something was written or renamed that a power loss may undo.
+    #[must_use]
+    pub fn is_unsynced(&self) -> bool {
+        let world = self.machine.lock();
+        !world.unsynced_names.is_empty() || world.files.values().any(File::is_dirty)
+    }
+
     /// Changes one bit of a file, in the cache and on the platter. False where there is no such byte.
     pub fn flip_bit(&self, path: &Path, offset: u64, bit: u8) -> bool {
         self.machine.lock().file(path).is_ok_and(|file| file.flip(offset, bit))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::disk_world::Chance;
+use crate::Chance;
 
 /// What a disk writes whole or not at all.
 const SECTOR: u64 = 512;
@@ -28,6 +28,10 @@ pub(crate) struct File {
 impl File {
     pub(crate) fn length(&self) -> u64 {
         self.cached.length
+    }
+
+    pub(crate) fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
     }
 
     /// False where the file ends before.

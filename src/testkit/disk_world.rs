@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::disk_file::File;
+use crate::{Chance, disk_file::File};
 
 /// What is on the disk, and what is wrong with it.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub(crate) enum NameChange {
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            chance: Chance(seed),
+            chance: Chance::new(seed),
             life: 0,
             files: HashMap::new(),
             next_file: 0,
@@ -85,8 +85,12 @@ impl World {
     pub(crate) fn has_room(&mut self, file: u64, length: u64) -> io::Result<bool> {
         let own = self.inode(file)?.length();
         let Some(capacity) = self.faults.capacity.filter(|_| length > own) else { return Ok(true) };
-        let used = self.names.values().filter_map(|file| self.files.get(file)).map(File::length).sum::<u64>();
+        let used = self.used();
         Ok(used - own.min(used) + length <= capacity)
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.names.values().filter_map(|file| self.files.get(file)).map(File::length).sum()
     }
 
     pub(crate) fn lose_power(&mut self) {
@@ -135,20 +139,5 @@ impl NameChange {
                 }
             }
         }
-    }
-}
-
-/// Numbers that follow from a seed (SplitMix64).
-#[derive(Debug)]
-pub(crate) struct Chance(u64);
-
-impl Chance {
-    /// A number below this bound, which is not 0.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound.max(1)
     }
 }

@@ -3,10 +3,14 @@
 mod broker;
 mod broker_session;
 mod broker_state;
+mod chance;
 mod disk;
 mod disk_file;
 mod disk_world;
+mod history;
 
 pub use broker::FakeBroker;
 pub use broker_session::FakeSession;
+pub use chance::Chance;
 pub use disk::SimulatedDisk;
+pub use history::{Broken, Event, History, MessageId};

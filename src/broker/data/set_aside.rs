@@ -4,10 +4,10 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use ferrymq_journal::{Disk, OpenError, is_journal, relocate};
+use ferrymq_replication::task;
 
 use super::record::{Record, State};
 use crate::identity;
@@ -65,7 +65,7 @@ impl Directory {
             move |source| SetAsideError::Disk { path, source }
         };
         if record.state != State::Moving {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let now = task::time_of_day() / 1000;
             // Two within a second are two.
             let name = (now..).map(|at| format!("damaged-{at}")).find(|name| !record.sets.contains(name));
             record.sets.extend(name);

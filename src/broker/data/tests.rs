@@ -30,6 +30,7 @@ fn settings(disk: &SimulatedDisk) -> Settings {
         directory: DIRECTORY.into(),
         disk: Arc::new(disk.clone()),
         journal: OPTIONS,
+        network: Arc::new(crate::Tcp),
         peer_address: "127.0.0.1:1{ordinal}".into(),
         token: "secret".into(),
         memory_used: Arc::new(|| 0),

@@ -1,16 +1,16 @@
 //! Consumers of this node, and what they hold.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender};
+use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender, Settlement};
 use ferrymq_queue::{QueueId, decode_message};
 
 use crate::{
     link::{Attachment, Claims},
-    shard::{GET, Handed},
+    shard::Handed,
 };
 
 /// Deliveries under way to one consumer at most, where its prefetch is not less.
@@ -29,6 +29,8 @@ struct State {
     last: u64,
     consumers: HashMap<u64, Entry>,
     held: HashMap<QueueId, Held>,
+    /// The shards of gets that are under way, by their numbers.
+    getting: BTreeMap<u64, u32>,
     /// The term of the leader that each shard's consumers were made known to.
     terms: HashMap<u32, u64>,
 }
@@ -47,15 +49,15 @@ struct Entry {
 #[derive(Debug)]
 struct Held {
     shard: u32,
-    /// Consumer and session by message.
+    /// Consumer (or get) and session by message.
     messages: HashMap<u64, (u64, u64)>,
-    /// Those that are being settled.
-    settling: HashSet<u64>,
+    /// Those that are being settled, and how.
+    settling: HashMap<u64, Settlement>,
 }
 
 impl Held {
     fn of(shard: u32) -> Self {
-        Self { shard, messages: HashMap::new(), settling: HashSet::new() }
+        Self { shard, messages: HashMap::new(), settling: HashMap::new() }
     }
 
     /// A message came: it is held from now on, whatever was done with it before.
@@ -139,7 +141,8 @@ impl Consumers {
         });
         let mut held = Vec::new();
         for (queue, of_queue) in &state.held {
-            let of_session = of_queue.messages.iter().filter(|(_, (_, holder))| *holder == session);
+            let unsettled = of_queue.messages.iter().filter(|(message, _)| !of_queue.settling.contains_key(message));
+            let of_session = unsettled.filter(|(_, (_, holder))| *holder == session);
             let mut messages: Vec<u64> = of_session.map(|(message, _)| *message).collect();
             if !messages.is_empty() {
                 messages.sort_unstable();
@@ -179,17 +182,39 @@ impl Consumers {
         Vec::new()
     }
 
-    /// A get took a message.
-    pub(crate) fn took(&self, shard: u32, queue: QueueId, message: u64, session: u64) {
+    /// A get begins; gives its number.
+    pub(crate) fn get_begins(&self, shard: u32) -> u64 {
         let mut state = self.state();
-        state.held.entry(queue).or_insert_with(|| Held::of(shard)).hold(message, (GET, session));
+        state.last += 1;
+        let number = state.last;
+        state.getting.insert(number, shard);
+        number
+    }
+
+    /// A get took a message from the leader of this term. Gives false where another one has followed that, which does not
+    /// know of it: then nothing was taken.
+    pub(crate) fn took(&self, number: u64, term: u64, queue: QueueId, message: u64, session: u64) -> bool {
+        let mut state = self.state();
+        let Some(shard) = state.getting.get(&number).copied() else { return false };
+        if state.terms.get(&shard).is_some_and(|known| *known > term) {
+            return false;
+        }
+        state.getting.remove(&number);
+        state.held.entry(queue).or_insert_with(|| Held::of(shard)).hold(message, (number, session));
+        true
+    }
+
+    /// A get has ended. Gives its shard where it is not known what it took.
+    pub(crate) fn get_ends(&self, number: u64) -> Option<u32> {
+        self.state().getting.remove(&number)
     }
 
     /// These messages are being settled.
-    pub(crate) fn settling(&self, queue: QueueId, messages: &[u64]) {
+    pub(crate) fn settling(&self, queue: QueueId, messages: &[u64], settlement: Settlement) {
         let mut state = self.state();
         let Some(held) = state.held.get_mut(&queue) else { return };
-        held.settling.extend(messages.iter().filter(|message| held.messages.contains_key(message)));
+        let known = messages.iter().filter(|message| held.messages.contains_key(message));
+        held.settling.extend(known.map(|message| (*message, settlement)));
     }
 
     /// These messages are settled. One that came again meanwhile is held anew, and stays so.
@@ -197,7 +222,7 @@ impl Consumers {
         let mut state = self.state();
         let Some(held) = state.held.get_mut(&queue) else { return };
         for message in messages {
-            if held.settling.remove(message) {
+            if held.settling.remove(message).is_some() {
                 held.messages.remove(message);
             }
         }
@@ -239,8 +264,8 @@ impl Consumers {
         }
     }
 
-    /// What a new leader of a shard is to know, or `None` where it was told.
-    pub(crate) fn claims(&self, shard: u32, term: u64) -> Option<Claims> {
+    /// What a leader of a shard is to know, in its epoch, or `None` where it was told.
+    pub(crate) fn claims(&self, shard: u32, term: u64, epoch: u64) -> Option<Claims> {
         let mut state = self.state();
         let known = state.terms.entry(shard).or_default();
         if *known >= term {
@@ -252,12 +277,15 @@ impl Consumers {
         let mut held = Vec::new();
         for (queue, of_queue) in state.held.iter().filter(|(_, held)| held.shard == shard) {
             let mut by_consumer: HashMap<u64, Vec<u64>> = HashMap::new();
-            for (message, (consumer, _)) in &of_queue.messages {
+            // What is being given back may be another's by now.
+            let given_back = |message| of_queue.settling.get(message) == Some(&Settlement::Requeue);
+            for (message, (consumer, _)) in of_queue.messages.iter().filter(|(message, _)| !given_back(*message)) {
                 by_consumer.entry(*consumer).or_default().push(*message);
             }
             held.extend(by_consumer.into_iter().map(|(consumer, messages)| (queue.get(), consumer, messages)));
         }
-        Some(Claims { attachments, held })
+        let getting = state.getting.iter().filter(|(_, of)| **of == shard).map(|(number, _)| *number).collect();
+        Some(Claims { epoch, attachments, held, getting })
     }
 }
 
@@ -268,12 +296,16 @@ mod tests {
     #[test]
     fn an_answer_to_giving_back_leaves_alone_what_came_again() {
         let (consumers, queue) = (Consumers::default(), QueueId::MIN);
-        consumers.took(1, queue, 7, 3);
-        consumers.settling(queue, &[7]);
-        consumers.took(1, queue, 7, 4);
+        let take = |session| {
+            let number = consumers.get_begins(1);
+            assert!(consumers.took(number, 5, queue, 7, session));
+        };
+        take(3);
+        consumers.settling(queue, &[7], Settlement::Requeue);
+        take(4);
         consumers.release(queue, &[7]);
         assert_eq!(consumers.shard_of(queue), Some(1));
-        consumers.settling(queue, &[7]);
+        consumers.settling(queue, &[7], Settlement::Accept);
         consumers.release(queue, &[7]);
         assert_eq!(consumers.shard_of(queue), None);
     }

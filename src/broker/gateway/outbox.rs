@@ -6,11 +6,12 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use ferrymq_queue::{CommandWriter, Request};
+use tokio::time::Instant;
 
 use super::Waiter;
 

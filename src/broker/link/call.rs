@@ -20,8 +20,8 @@ pub(crate) enum Call {
     Count { shard: u32, queues: Vec<u64> },
     /// Attach a consumer.
     Attach { shard: u32, attachment: Attachment },
-    /// Hand out one message.
-    Get { shard: u32, queue: u64 },
+    /// Hand out one message to the get of this number; the same one where it asks again.
+    Get { shard: u32, queue: u64, number: u64, again: bool },
     /// Remove every message that is ready.
     Purge { shard: u32, queue: u64 },
     /// What of the shards that you lead?
@@ -92,6 +92,8 @@ pub(crate) struct QueueCounts {
 /// A message that a get took.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct GetReply {
+    /// The leader's term.
+    pub(crate) term: u64,
     pub(crate) message: u64,
     pub(crate) redelivered: bool,
     pub(crate) bytes: Vec<u8>,
@@ -107,22 +109,26 @@ pub(crate) struct ShardReport {
     pub(crate) messages: u64,
 }
 
-/// What a node's consumers hold of a shard: told to each new leader.
+/// What a node's consumers hold of a shard: told to each new leader, and to one that doubts what it knows of them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Claims {
+    /// The epoch of that leader that this answers.
+    pub(crate) epoch: u64,
     pub(crate) attachments: Vec<Attachment>,
-    /// Queue, consumer (0 where a get took them), messages.
+    /// Queue, consumer or get, messages.
     pub(crate) held: Vec<(u64, u64, Vec<u64>)>,
+    /// Gets that are under way.
+    pub(crate) getting: Vec<u64>,
 }
 
 /// Told, and not answered.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Notice {
     /// I lead these shards, in these terms.
-    /// `epoch` counts how often what you held was released: tell anew what your consumers hold where it changes.
+    /// `epoch` counts how often what you hold was released or doubted: tell anew what your consumers hold where it changes.
     Leads { shards: Vec<(u32, u64)>, alarm: bool, accepts: bool, epoch: u64 },
-    /// What became of your requests.
-    Outcomes { shard: u32, outcomes: Vec<(u64, Option<u64>)> },
+    /// What became of the requests of your run.
+    Outcomes { shard: u32, run: u64, outcomes: Vec<(u64, Option<u64>)> },
     /// What my consumers hold, for the leader of this term.
     Claims { shard: u32, term: u64, claims: Claims },
     /// A consumer goes.
@@ -131,6 +137,8 @@ pub(crate) enum Notice {
     Grant { shard: u32, queue: u64, consumer: u64, deliveries: u32 },
     /// A consumer's queue is gone.
     Gone { consumer: u64 },
+    /// It is not known what a get took: doubt what you know of me.
+    Doubt,
 }
 
 impl Notice {

@@ -7,16 +7,15 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use ferrymq_replication::{Lane, NodeId, TransportError};
+use ferrymq_replication::{Lane, NodeId, TransportError, task};
 use tokio::{
     io::AsyncReadExt,
-    net::TcpStream,
     task::JoinSet,
     time::{Instant, interval, timeout},
 };
 
 use super::{
-    Receive,
+    Network, Receive, Stream,
     connection::{Asked, Outgoing, write},
     frame::{self, Hello, Kind},
 };
@@ -49,13 +48,20 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// Links to a node, which are dialled until this is dropped.
-    pub(crate) fn dial<R: Receive>(node: NodeId, address: String, hello: Hello, receiver: &Arc<R>) -> Self {
+    pub(crate) fn dial<R: Receive>(
+        network: &Arc<dyn Network>,
+        node: NodeId,
+        address: String,
+        hello: Hello,
+        receiver: &Arc<R>,
+    ) -> Self {
         let lanes: [Slot; LANES] = Default::default();
         let mut tasks = JoinSet::new();
         for (number, slot) in lanes.iter().enumerate() {
             let hello = Hello { wanted: node, ..hello.clone() };
             let receiver = (number == WORK).then(|| receiver.clone());
-            tasks.spawn(keep_up(node, address.clone(), hello, slot.clone(), receiver));
+            let network = network.clone();
+            tasks.spawn(task::bound(keep_up(network, node, address.clone(), hello, slot.clone(), receiver)));
         }
         Self { node, address, lanes, _tasks: tasks }
     }
@@ -116,10 +122,17 @@ impl Peer {
     }
 }
 
-async fn keep_up<R: Receive>(node: NodeId, address: String, hello: Hello, slot: Slot, receiver: Option<Arc<R>>) {
+async fn keep_up<R: Receive>(
+    network: Arc<dyn Network>,
+    node: NodeId,
+    address: String,
+    hello: Hello,
+    slot: Slot,
+    receiver: Option<Arc<R>>,
+) {
     let mut told = String::new();
     loop {
-        let error = match connect(&address, &hello).await {
+        let error = match connect(&*network, &address, &hello).await {
             Ok(socket) => {
                 told.clear();
                 serve(node, socket, &slot, receiver.as_deref()).await
@@ -135,12 +148,11 @@ async fn keep_up<R: Receive>(node: NodeId, address: String, hello: Hello, slot: 
     }
 }
 
-async fn connect(address: &str, hello: &Hello) -> io::Result<TcpStream> {
+async fn connect(network: &dyn Network, address: &str, hello: &Hello) -> io::Result<Stream> {
     let open = async {
-        let mut socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
-        frame::write_hello(&mut socket, &Ok(hello.clone())).await?;
-        let theirs = frame::read_hello(&mut socket).await?;
+        let mut socket = network.connect(address).await?;
+        frame::write_hello(&mut socket.output, &Ok(hello.clone())).await?;
+        let theirs = frame::read_hello(&mut socket.input).await?;
         if hello.wanted != 0 && theirs.node != hello.wanted {
             let reason = format!("{address} is node {}, and not node {}", theirs.node, hello.wanted);
             return Err(io::Error::other(reason));
@@ -150,8 +162,8 @@ async fn connect(address: &str, hello: &Hello) -> io::Result<TcpStream> {
     timeout(CONNECT_TIMEOUT, open).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-async fn serve<R: Receive>(node: NodeId, socket: TcpStream, slot: &Slot, receiver: Option<&R>) -> io::Error {
-    let (mut input, output) = socket.into_split();
+async fn serve<R: Receive>(node: NodeId, socket: Stream, slot: &Slot, receiver: Option<&R>) -> io::Error {
+    let Stream { mut input, output } = socket;
     let (out, waiting) = Outgoing::new();
     let asked = Arc::new(Asked::default());
     let put = |open| *slot.lock().unwrap_or_else(PoisonError::into_inner) = open;
@@ -160,6 +172,7 @@ async fn serve<R: Receive>(node: NodeId, socket: TcpStream, slot: &Slot, receive
         receiver.reachable(node, true);
     }
     let error = tokio::select! {
+        biased;
         written = write(output, waiting) => written.err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into()),
         error = read_answers(&mut input, &out, &asked) => error,
     };
@@ -177,17 +190,18 @@ async fn read_answers(input: &mut (impl AsyncReadExt + Unpin), out: &Outgoing, a
     loop {
         buffer.reserve(READ_BYTES);
         tokio::select! {
-            read = input.read_buf(&mut buffer) => match read {
-                Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
-                Ok(_) => heard = Instant::now(),
-                Err(error) => return error,
-            },
+            biased;
             _ = ticks.tick() => {
                 if heard.elapsed() > SILENCE || out.is_overfull() {
                     return io::ErrorKind::TimedOut.into();
                 }
                 out.send(Kind::Ping, 0, Bytes::new());
             }
+            read = input.read_buf(&mut buffer) => match read {
+                Ok(0) => return io::ErrorKind::UnexpectedEof.into(),
+                Ok(_) => heard = Instant::now(),
+                Err(error) => return error,
+            },
         }
         loop {
             match frame::take(&mut buffer) {
@@ -210,15 +224,16 @@ async fn read_answers(input: &mut (impl AsyncReadExt + Unpin), out: &Outgoing, a
 /// # Errors
 ///
 /// It is not there, refuses, or does not answer within two seconds.
-pub(crate) async fn ask(address: &str, hello: &Hello, request: Bytes) -> io::Result<Bytes> {
+pub(crate) async fn ask(network: &dyn Network, address: &str, hello: &Hello, request: Bytes) -> io::Result<Bytes> {
     let exchange = async {
-        let socket = connect(address, hello).await?;
-        let (mut input, output) = socket.into_split();
+        let socket = connect(network, address, hello).await?;
+        let Stream { mut input, output } = socket;
         let (out, waiting) = Outgoing::new();
         let asked = Arc::new(Asked::default());
         let (number, answer) = asked.ask();
         out.send(Kind::Call, number, request);
         tokio::select! {
+            biased;
             written = write(output, waiting) => Err(written.err().unwrap_or_else(|| io::ErrorKind::BrokenPipe.into())),
             error = read_answers(&mut input, &out, &asked) => Err(error),
             answer = answer.wait() => answer.map_err(io::Error::other),

@@ -3,16 +3,11 @@
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::{Buf, BytesMut};
-use tokio::{
-    io::AsyncReadExt,
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
-    time::timeout,
-};
+use ferrymq_replication::task;
+use tokio::{io::AsyncReadExt, sync::Semaphore, task::JoinSet, time::timeout};
 
 use super::{
-    Receive,
+    Listener, Receive, Stream,
     connection::{Outgoing, write},
     frame::{self, Frame, Hello, Kind},
 };
@@ -26,18 +21,20 @@ const MAX_CONNECTIONS: usize = 1024;
 const MAX_REQUESTS: usize = 1024;
 
 /// Takes connections until it is dropped.
-pub(crate) async fn listen<R: Receive>(listener: TcpListener, receiver: Arc<R>) {
+pub(crate) async fn listen<R: Receive>(mut listener: impl Listener, receiver: Arc<R>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
+            biased;
+            Some(_) = connections.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((socket, address)) if connections.len() < MAX_CONNECTIONS => {
                     let receiver = receiver.clone();
-                    connections.spawn(async move {
+                    connections.spawn(task::bound(async move {
                         if let Err(error) = serve(socket, &receiver).await {
                             tracing::debug!(%address, %error, "a link ended");
                         }
-                    });
+                    }));
                 }
                 Ok((_, address)) => tracing::warn!(%address, "too many links; one more was refused"),
                 // Out of file handles, say: others may end meanwhile.
@@ -46,22 +43,21 @@ pub(crate) async fn listen<R: Receive>(listener: TcpListener, receiver: Arc<R>) 
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
         }
     }
 }
 
-async fn serve<R: Receive>(mut socket: TcpStream, receiver: &Arc<R>) -> io::Result<()> {
-    socket.set_nodelay(true)?;
-    let hello = timeout(HELLO_TIMEOUT, frame::read_hello(&mut socket)).await??;
+async fn serve<R: Receive>(socket: Stream, receiver: &Arc<R>) -> io::Result<()> {
+    let Stream { mut input, mut output } = socket;
+    let hello = timeout(HELLO_TIMEOUT, frame::read_hello(&mut input)).await??;
     let answer = receiver.greet(&hello);
-    frame::write_hello(&mut socket, &answer).await?;
+    frame::write_hello(&mut output, &answer).await?;
     if let Err(reason) = answer {
         return Err(io::Error::other(reason));
     }
-    let (input, output) = socket.into_split();
     let (out, waiting) = Outgoing::new();
     tokio::select! {
+        biased;
         written = write(output, waiting) => written,
         read = read(input, out, Arc::new(hello), receiver) => read,
     }
@@ -86,10 +82,10 @@ async fn read<R: Receive>(
                 Kind::Raft | Kind::Call => {
                     let permit = limit.clone().acquire_owned().await.map_err(io::Error::other)?;
                     let (receiver, out, hello) = (receiver.clone(), out.clone(), hello.clone());
-                    requests.spawn(async move {
+                    requests.spawn(task::bound(async move {
                         answer(frame, &hello, &*receiver, &out).await;
                         drop(permit);
-                    });
+                    }));
                 }
                 _ => {}
             }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `frame.rs` | frames, and the hello that begins a connection |
 //! | `connection.rs` | an open connection: frames out and in, pings |
+//! | `network.rs` | [`Network`]: what carries connections: TCP, or a simulation |
 //! | `dial.rs` | connections to one other node, kept up |
 //! | `listen.rs` | connections from other nodes |
 //! | `call.rs` | what nodes ask and tell each other |
@@ -16,6 +17,7 @@ mod connection;
 mod dial;
 mod frame;
 mod listen;
+mod network;
 
 use std::{
     collections::HashMap,
@@ -32,6 +34,7 @@ pub(crate) use call::{
 pub(crate) use dial::{Peer, ask};
 pub(crate) use frame::Hello;
 pub(crate) use listen::listen;
+pub use network::{Listener, Network, Stream, Tcp};
 
 /// What a node does with what comes in. Implemented once, by the node.
 pub(crate) trait Receive: Send + Sync + 'static {
@@ -61,13 +64,19 @@ impl Links {
         Self { peers: RwLock::default() }
     }
 
-    /// Makes the links these: new ones are dialled, others are closed.
-    pub(crate) fn set(&self, wanted: &HashMap<NodeId, String>, dial: impl Fn(NodeId, &str) -> Peer) {
+    /// Makes the links these: new ones are dialled, others are closed. Gives the nodes of those.
+    pub(crate) fn set(&self, wanted: &HashMap<NodeId, String>, dial: impl Fn(NodeId, &str) -> Peer) -> Vec<NodeId> {
         let mut peers = self.peers.write().unwrap_or_else(PoisonError::into_inner);
-        peers.retain(|node, peer| wanted.get(node).is_some_and(|address| address == peer.address()));
+        let mut closed = Vec::new();
+        peers.retain(|node, peer| {
+            let stays = wanted.get(node).is_some_and(|address| address == peer.address());
+            closed.extend((!stays).then_some(*node));
+            stays
+        });
         for (node, address) in wanted {
             peers.entry(*node).or_insert_with(|| Arc::new(dial(*node, address)));
         }
+        closed
     }
 
     pub(crate) fn peer(&self, node: NodeId) -> Option<Arc<Peer>> {

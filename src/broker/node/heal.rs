@@ -2,6 +2,8 @@
 
 use std::sync::{PoisonError, atomic::Ordering};
 
+use ferrymq_replication::task;
+
 use super::{Inner, ShardView};
 use crate::data::Directory;
 
@@ -17,7 +19,7 @@ impl Inner {
             return;
         }
         let directory = Directory { disk: self.settings.disk.clone(), path: self.settings.directory.clone() };
-        match tokio::task::spawn_blocking(move || directory.heal(damage)).await {
+        match task::blocking(move || directory.heal(damage)).await {
             Ok(Ok(())) => *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = None,
             Ok(Err(error)) => {
                 tracing::warn!(

@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferrymq_core::{Event, EventSender, Refusal};
-use ferrymq_replication::{Group, NodeId, Store};
+use ferrymq_replication::{Group, NodeId, Store, task};
 use tokio::{
     sync::{Semaphore, watch},
     task::{AbortHandle, JoinSet},
@@ -197,10 +197,10 @@ impl Inner {
         self.outboxes.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task)
+        tasks.spawn(task::bound(future))
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::Inner;
 use crate::{
     catalogue::Command,
-    link::{Notice, Tell},
+    link::{Claims, Notice, Tell},
     shard::{Answers, Handed, OnLeader, Outlet},
 };
 
@@ -35,9 +35,9 @@ pub(super) struct Leaders {
 struct Other {
     alarm: bool,
     accepts: bool,
-    /// How often this node has released what the other held: it is to tell anew then.
+    /// How often this node has released or doubted what the other holds: it is to tell anew then.
     released: u64,
-    /// How often the other has released what this node held, as far as it was told.
+    /// How often the other has released or doubted what this node holds, as far as it was told.
     told: u64,
 }
 
@@ -51,6 +51,13 @@ impl Leaders {
     /// The leader of a shard, as last heard.
     pub(super) fn of(&self, shard: u32) -> Option<NodeId> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&shard).map(|(_, node)| *node)
+    }
+
+    /// The shards that a node leads, with their terms, as last heard.
+    fn led_by(&self, node: NodeId) -> Vec<(u32, u64)> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let led = known.iter().filter(|(_, (_, leader))| *leader == node);
+        led.map(|(shard, (term, _))| (*shard, *term)).collect()
     }
 
     /// Counts changes.
@@ -95,12 +102,17 @@ impl Inner {
     }
 
     fn leads(&self, epoch: u64) -> Notice {
+        let accepts = self.accepts.load(Ordering::Relaxed);
+        Notice::Leads { shards: self.led(), alarm: self.is_over_high_water(), accepts, epoch }
+    }
+
+    /// The shards that this node leads, with their terms.
+    fn led(&self) -> Vec<(u32, u64)> {
         let shards = self.all_replicas().into_iter().filter_map(|(shard, replica)| {
             let now = *replica.group.leadership().borrow();
             now.leading.then_some((shard, now.term))
         });
-        let accepts = self.accepts.load(Ordering::Relaxed);
-        Notice::Leads { shards: shards.collect(), alarm: self.is_over_high_water(), accepts, epoch }
+        shards.collect()
     }
 
     /// Tells all.
@@ -132,11 +144,10 @@ impl Inner {
         if self.leaders.of(shard) != Some(leader) {
             return;
         }
-        if let Some(claims) = self.consumers().claims(shard, term) {
+        let epoch = self.leaders.other(leader, |other| other.told);
+        if let Some(claims) = self.consumers().claims(shard, term, epoch) {
             if leader == self.id() {
-                if let Some(replica) = self.replica(shard) {
-                    replica.group.machine().claim(leader, term, claims);
-                }
+                self.on_claims(leader, shard, term, claims);
             } else if let Some(peer) = self.links.peer(leader) {
                 peer.tell(Tell::Notice(Notice::Claims { shard, term, claims }).encode());
             }
@@ -146,10 +157,48 @@ impl Inner {
         }
     }
 
+    /// A node tells what its consumers hold.
+    pub(super) fn on_claims(&self, from: NodeId, shard: u32, term: u64, claims: Claims) {
+        let Some(replica) = self.replica(shard) else { return };
+        let missing = replica.group.machine().claim(from, term, claims);
+        for (queue, messages) in missing {
+            self.put(shard, None, |commands| commands.requeue(queue, &messages));
+        }
+    }
+
+    /// What was sent to a node may not have come: it is to tell anew what its consumers hold.
+    pub(super) fn doubt(&self, node: NodeId) {
+        let epoch = self.leaders.other(node, |other| {
+            other.released += 1;
+            other.released
+        });
+        for (_, replica) in self.all_replicas() {
+            replica.group.machine().doubt(node, epoch);
+        }
+        if node != self.id() {
+            return self.tell_leads(node);
+        }
+        self.leaders.other(node, |other| other.told = epoch);
+        for (shard, term) in self.led() {
+            self.consumers().forget_leader(shard);
+            self.on_leader(shard, term, node);
+        }
+    }
+
+    /// Whether leadership may be handed to a node: one that is gone would leave the shard without a leader for a while.
+    pub(super) fn takes_leadership(&self, node: NodeId) -> bool {
+        self.leaders.accepts(node) && self.links.peer(node).is_some_and(|peer| peer.is_reachable())
+    }
+
     /// A node came within reach, or went out of it.
     pub(super) fn on_reachable(self: &Arc<Self>, node: NodeId, reachable: bool) {
         if reachable {
-            self.tell_leads(node);
+            self.doubt(node);
+            // What was told it may not have come either.
+            for (shard, term) in self.leaders.led_by(node) {
+                self.consumers().forget_leader(shard);
+                self.on_leader(shard, term, node);
+            }
             self.all_outboxes().into_iter().for_each(|outbox| outbox.send_again(&**self, 0));
             return;
         }
@@ -243,14 +292,14 @@ impl Outlet for Backstage {
 }
 
 impl Answers for Backstage {
-    fn answer(&self, shard: u32, to: NodeId, outcomes: Vec<(u64, Outcome)>) {
+    fn answer(&self, shard: u32, (to, run): (NodeId, u64), outcomes: Vec<(u64, Outcome)>) {
         let Some(node) = self.0.upgrade() else { return };
         let outcomes: Vec<_> =
             outcomes.into_iter().map(|(sequence, outcome)| Notice::outcome(sequence, outcome)).collect();
         if to == node.id() {
-            node.on_outcomes(shard, outcomes);
+            node.on_outcomes(shard, run, outcomes);
         } else if let Some(peer) = node.links.peer(to) {
-            peer.tell(Tell::Notice(Notice::Outcomes { shard, outcomes }).encode());
+            peer.tell(Tell::Notice(Notice::Outcomes { shard, run, outcomes }).encode());
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Reading logs from whichever replica, and what retention removes of them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ferrymq_core::{LogPosition, Refusal};
 use ferrymq_queue::QueueId;
-use ferrymq_replication::NodeId;
+use ferrymq_replication::{NodeId, task};
 
 use super::Inner;
 use crate::{
@@ -87,8 +87,7 @@ impl Inner {
             });
             found.collect::<Vec<_>>()
         });
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let now = task::time_of_day();
         for (queue, shard, kept) in bounded.unwrap_or_default() {
             let Some(replica) = self.replica(shard).filter(|replica| replica.group.leadership().borrow().leading)
             else {

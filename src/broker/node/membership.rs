@@ -159,7 +159,7 @@ impl Inner {
         let call =
             Call::Adopt { cluster_id: cluster_id.to_owned(), node: id, uuid: node.uuid.clone(), peers: peers.to_vec() };
         let hello = link::Hello { cluster_id: cluster_id.to_owned(), ..self.hello() };
-        let asked = link::ask(&self.address_of(node.ordinal), &hello, encode(&call)).await;
+        let asked = link::ask(&*self.settings.network, &self.address_of(node.ordinal), &hello, encode(&call)).await;
         let reply = asked.map_err(|error| error.to_string())?;
         match decode(&reply).map_err(|error| error.to_string())? {
             Reply::Done => Ok(()),
@@ -243,7 +243,8 @@ impl Inner {
         };
         let address = self.address_of(ordinal);
         let hello = self.hello();
-        let asked = tokio::time::timeout(JOIN_TIMEOUT, link::ask(&address, &hello, encode(&call))).await;
+        let asked = link::ask(&*self.settings.network, &address, &hello, encode(&call));
+        let asked = tokio::time::timeout(JOIN_TIMEOUT, asked).await;
         let reply = asked.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let Reply::Joined { cluster_id, node, peers } = decode(&reply).map_err(|error| error.to_string())? else {
             return Ok(false);

@@ -14,12 +14,15 @@
 //! | `heal.rs` | the end of what follows damage |
 //! | `users.rs` | users and passwords |
 //! | `admin.rs` | what the admin API asks |
+//! | `looked_into.rs` | what only a simulation asks |
 
 mod admin;
 mod heal;
 mod inner;
 mod leaders;
 mod logs;
+#[cfg(feature = "simulation")]
+mod looked_into;
 mod membership;
 mod ports;
 mod receive;
@@ -33,5 +36,7 @@ pub use admin::{
     TopicView,
 };
 pub(crate) use inner::Inner;
+#[cfg(feature = "simulation")]
+pub use looked_into::ReplicaState;
 pub use membership::{FirstNode, FirstUser, FormError, Formation};
 pub use start::{Node, Phase, Settings, StartError};

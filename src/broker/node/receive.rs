@@ -76,13 +76,10 @@ impl Inner {
     pub(super) fn on_notice(&self, from: NodeId, notice: Notice) {
         match notice {
             Notice::Leads { shards, alarm, accepts, epoch } => self.on_leads(from, shards, alarm, accepts, epoch),
-            Notice::Outcomes { shard, outcomes } => self.on_outcomes(shard, outcomes),
+            Notice::Outcomes { shard, run, outcomes } => self.on_outcomes(shard, run, outcomes),
             Notice::Gone { consumer } => self.consumers().gone(consumer),
-            Notice::Claims { shard, term, claims } => {
-                if let Some(replica) = self.replica(shard) {
-                    replica.group.machine().claim(from, term, claims);
-                }
-            }
+            Notice::Claims { shard, term, claims } => self.on_claims(from, shard, term, claims),
+            Notice::Doubt => self.doubt(from),
             Notice::Detach { shard, queue, consumer } => {
                 if let Some(replica) = self.replica(shard) {
                     replica.group.machine().detach(ConsumerKey { node: from, consumer }, queue);
@@ -121,7 +118,10 @@ impl Inner {
                 let attached = replica.and_then(|replica| replica.group.machine().attach(from, &attachment));
                 attached.map_or(Reply::NotLeader, Reply::Attached)
             }
-            Call::Get { shard, queue } => self.get_here(from, shard, queue).await.map_or(Reply::NotLeader, Reply::Got),
+            Call::Get { shard, queue, number, again } => {
+                let key = ConsumerKey { node: from, consumer: number };
+                self.get_here(key, shard, queue, again).await.map_or(Reply::NotLeader, Reply::Got)
+            }
             Call::Purge { shard, queue } => self.purge_here(shard, queue).await.map_or(Reply::NotLeader, Reply::Purged),
             Call::CatalogueIndex => {
                 let view = self.catalogue.get().map(|open| open.group.view());

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ferrymq_core::{Refusal, Settlement};
-use ferrymq_queue::{CommandWriter, QueueId, Request};
+use ferrymq_queue::{CommandWriter, ConsumerKey, QueueId, Request};
 use ferrymq_replication::{NodeId, ProposeError};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -93,14 +94,21 @@ impl Inner {
 
     /// Asks whoever leads a shard, and again where that changes.
     pub(crate) async fn ask_leader(&self, shard: u32, call: &Call) -> Result<Reply, Refusal> {
+        let bytes = encode(call);
+        self.ask_leader_or_again(shard, |_| bytes.clone()).await
+    }
+
+    /// The same, where the question differs when it is asked again.
+    async fn ask_leader_or_again(&self, shard: u32, call: impl Fn(bool) -> Bytes) -> Result<Reply, Refusal> {
         let until = Instant::now() + PATIENCE;
         let mut changes = self.leaders.changes();
-        let bytes = encode(call);
+        let mut again = false;
         loop {
             changes.borrow_and_update();
-            if let Some(reply) = self.ask_leader_once(shard, &bytes).await {
+            if let Some(reply) = self.ask_leader_once(shard, &call(again)).await {
                 return Ok(reply);
             }
+            again = true;
             if Instant::now() >= until {
                 return Err(unavailable("the queue has no leader; wait until a majority of its brokers run"));
             }
@@ -109,7 +117,7 @@ impl Inner {
         }
     }
 
-    async fn ask_leader_once(&self, shard: u32, call: &bytes::Bytes) -> Option<Reply> {
+    async fn ask_leader_once(&self, shard: u32, call: &Bytes) -> Option<Reply> {
         let leader = self.leaders.of(shard)?;
         let reply = if leader == self.id() {
             self.answer_call(leader, decode(call).ok()?).await.ok()?
@@ -137,8 +145,11 @@ impl Inner {
         !self.outbox(shard).is_idle()
     }
 
-    /// What became of requests of this node.
-    pub(super) fn on_outcomes(&self, shard: u32, outcomes: Vec<(u64, Option<u64>)>) {
+    /// What became of requests of a run of this node.
+    pub(super) fn on_outcomes(&self, shard: u32, run: u64, outcomes: Vec<(u64, Option<u64>)>) {
+        if run != self.run() {
+            return;
+        }
         let outbox = self.outbox(shard);
         for (sequence, wanted) in outcomes {
             match wanted {
@@ -165,8 +176,13 @@ impl Inner {
 
     /// Settles messages.
     pub(crate) fn settle(&self, shard: u32, queue: QueueId, messages: Vec<u64>, settlement: Settlement) {
-        self.consumers().settling(queue, &messages);
+        tracing::trace!(node = self.id(), shard, queue = queue.get(), ?messages, ?settlement, "settles");
+        self.consumers().settling(queue, &messages, settlement);
         let waiter = Waiter::Settled { queue, messages: messages.clone() };
+        #[cfg(feature = "simulation")]
+        if ferrymq_replication::simulation::Flaw::DropSettlement.strikes(20) {
+            return complete(vec![waiter], self.consumers());
+        }
         self.put(shard, Some(waiter), |commands| match settlement {
             Settlement::Accept => commands.accept(queue, &messages),
             Settlement::Requeue => commands.requeue(queue, &messages),
@@ -187,9 +203,15 @@ impl Inner {
     }
 
     /// Takes a message for a get, where this node leads the shard.
-    pub(super) async fn get_here(&self, from: NodeId, shard: u32, queue: u64) -> Option<Option<GetReply>> {
+    pub(super) async fn get_here(
+        &self,
+        key: ConsumerKey,
+        shard: u32,
+        queue: u64,
+        again: bool,
+    ) -> Option<Option<GetReply>> {
         let replica = self.replica(shard)?;
-        let taken = replica.group.machine().get(from, queue)?;
+        let taken = replica.group.machine().get(key, queue, again)?;
         Some(match taken {
             Taken::Nothing => None,
             Taken::Message(reply) => Some(reply),
@@ -198,6 +220,29 @@ impl Inner {
                 Some(GetReply { bytes: bytes.to_vec(), ..reply })
             }
         })
+    }
+
+    /// Takes a message for a session, where there is one.
+    pub(crate) async fn get(&self, shard: u32, queue: QueueId, session: u64) -> Result<Option<GetReply>, Refusal> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let getting = Getting { node: self, number: self.consumers().get_begins(shard) };
+            let number = getting.number;
+            let call = |again| encode(&Call::Get { shard, queue: queue.get(), number, again });
+            let Reply::Got(got) = self.ask_leader_or_again(shard, call).await? else {
+                return Err(unavailable("the queue's leader gave an answer that makes no sense"));
+            };
+            let Some(got) = got else {
+                getting.took_nothing();
+                return Ok(None);
+            };
+            if self.consumers().took(number, got.term, queue, got.message, session) {
+                return Ok(Some(got));
+            }
+            if Instant::now() >= until {
+                return Err(unavailable("the queue changes its leader again and again; try again later"));
+            }
+        }
     }
 
     /// Detaches a consumer.
@@ -262,6 +307,26 @@ impl Inner {
             let mut blocked = self.blocked.subscribe();
             // The sender lives as long as this does.
             let _ = blocked.wait_for(Option::is_none).await;
+        }
+    }
+}
+
+/// A get that is under way. Where it is given up, the leader is told that it is not known what it took.
+struct Getting<'a> {
+    node: &'a Inner,
+    number: u64,
+}
+
+impl Getting<'_> {
+    fn took_nothing(self) {
+        self.node.consumers().get_ends(self.number);
+    }
+}
+
+impl Drop for Getting<'_> {
+    fn drop(&mut self) {
+        if let Some(shard) = self.node.consumers().get_ends(self.number) {
+            self.node.tell_leader(shard, Notice::Doubt);
         }
     }
 }

@@ -9,9 +9,8 @@ use std::{
 
 use ferrymq_core::Event;
 use ferrymq_journal::{Disk, Options};
-use ferrymq_replication::{Damage, OpenError, Timing};
+use ferrymq_replication::{Damage, OpenError, Timing, task};
 use tokio::{
-    net::TcpListener,
     sync::watch,
     time::{Instant, interval, timeout},
 };
@@ -20,7 +19,7 @@ use super::{ClusterView, FormError, Formation, Inner, SafeToStop, Topic, TopicRe
 use crate::{
     data::{self, SetAsideError},
     identity::IdentityError,
-    link::listen,
+    link::{Listener, Network, listen},
     shard::Reader,
 };
 
@@ -44,6 +43,8 @@ pub struct Settings {
     pub disk: Arc<dyn Disk>,
     /// How the journal is set up.
     pub journal: Options,
+    /// How it reaches other nodes.
+    pub network: Arc<dyn Network>,
     /// Link address of the node with an ordinal, `{ordinal}` in its place.
     pub peer_address: String,
     /// What all nodes of the cluster know, and nobody else.
@@ -144,10 +145,10 @@ impl Node {
     /// # Errors
     ///
     /// [`StartError`]: its data cannot be opened.
-    pub async fn start(settings: Settings, links: TcpListener) -> Result<Self, StartError> {
+    pub async fn start(settings: Settings, links: impl Listener) -> Result<Self, StartError> {
         let directory = settings.directory.clone();
         let to_open = settings.clone();
-        let opened = tokio::task::spawn_blocking(move || data::open(&to_open));
+        let opened = task::blocking(move || data::open(&to_open));
         let opened =
             opened.await.map_err(|error| StartError::Directory { directory, source: io::Error::other(error) })??;
         let reader = Reader::start().map_err(StartError::Reader)?;
@@ -348,7 +349,7 @@ impl Inner {
     /// Gives away what this node leads; gives whether there is something left.
     async fn give_leadership_away(&self) -> bool {
         let mut left = false;
-        let takes = |to: &u64| *to != self.id() && self.leaders.accepts(*to);
+        let takes = |to: &u64| *to != self.id() && self.takes_leadership(*to);
         for (_, replica) in self.all_replicas() {
             let view = replica.group.view();
             if let Some(to) = view.in_sync.iter().find(|to| takes(to)).filter(|_| view.leadership.leading) {

@@ -64,7 +64,11 @@ impl Inner {
             .collect();
         let Some(this) = self.itself.upgrade() else { return };
         let hello = self.hello();
-        self.links.set(&wanted, |node, address| Peer::dial(node, address.to_owned(), hello.clone(), &this));
+        let network = &self.settings.network;
+        let dial = |node, address: &str| Peer::dial(network, node, address.to_owned(), hello.clone(), &this);
+        for closed in self.links.set(&wanted, dial) {
+            this.on_reachable(closed, false);
+        }
     }
 
     /// Tells the catalogue that this node has started, so that what belonged to its earlier runs goes.
@@ -97,6 +101,7 @@ impl Inner {
         let mut seldom = Instant::now();
         while !self.is_stopping() {
             tokio::select! {
+                biased;
                 _ = often.tick() => {}
                 changed = applied.changed() => if changed.is_err() { return },
             }
@@ -268,7 +273,7 @@ impl Inner {
             let Some(replica) = self.replica(shard) else { continue };
             let view = replica.group.view();
             let to = record.preferred;
-            let can = view.in_sync.contains(&to) && self.leaders.accepts(to);
+            let can = view.in_sync.contains(&to) && self.takes_leadership(to);
             if view.leadership.leading && to != own && can && self.accepts.load(Ordering::Relaxed) {
                 replica.group.transfer_leadership(to).await;
             }

@@ -8,6 +8,7 @@ use std::{
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
 use ferrymq_core::{Identity, Login, LoginRefused};
+use ferrymq_replication::task;
 use tokio::sync::Semaphore;
 
 use super::Inner;
@@ -49,9 +50,8 @@ pub(super) struct HashError(String);
 
 /// Hashes a password with Argon2id. Takes tens of milliseconds.
 pub(super) async fn hash(password: String, loopback_only: bool) -> Result<UserRecord, HashError> {
-    let hashed = tokio::task::spawn_blocking(move || {
-        Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string())
-    });
+    let hashed =
+        task::blocking(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()));
     let hashed = hashed.await.map_err(|error| HashError(error.to_string()))?;
     Ok(UserRecord { password_hash: hashed.map_err(|error| HashError(error.to_string()))?, loopback_only })
 }
@@ -71,7 +71,7 @@ impl Inner {
                 return Err(LoginRefused::Unavailable { reason: "it stops".into() });
             };
             let (stored, given) = (record.password_hash.clone(), password.clone());
-            let right = tokio::task::spawn_blocking(move || {
+            let right = task::blocking(move || {
                 let parsed = PasswordHash::new(&stored);
                 parsed.is_ok_and(|parsed| Argon2::default().verify_password(given.as_bytes(), &parsed).is_ok())
             });

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::BytesMut;
 use ferrymq_queue::{Outcome, Request, decode_outcomes, encode_request};
-use ferrymq_replication::{Group, NodeId, Pending};
+use ferrymq_replication::{Group, NodeId, Pending, task};
 use tokio::sync::{Notify, Semaphore};
 
 use super::ShardState;
@@ -18,6 +18,11 @@ const ENTRY_BYTES: usize = 2 << 20;
 /// Entries on their way at a time.
 const ENTRIES_UNDER_WAY: usize = 3;
 
+/// A node, and which of its runs.
+type NodeRun = (NodeId, u64);
+/// Who made a request, and its sequence.
+type Asked = (NodeRun, u64);
+
 /// What waits to be proposed.
 #[derive(Default)]
 pub(crate) struct Intake {
@@ -25,9 +30,9 @@ pub(crate) struct Intake {
     arrived: Notify,
 }
 
-/// Where outcomes go: node, and sequence and outcome of each of its requests.
+/// Where outcomes go: node and run, and sequence and outcome of each of its requests.
 pub(crate) trait Answers: Send + Sync + 'static {
-    fn answer(&self, shard: u32, node: NodeId, outcomes: Vec<(u64, Outcome)>);
+    fn answer(&self, shard: u32, to: NodeRun, outcomes: Vec<(u64, Outcome)>);
 }
 
 impl Intake {
@@ -48,7 +53,7 @@ impl Intake {
                 // Where another node leads, its nodes send it again.
                 let Ok(pending) = group.propose(entry.freeze()).await else { continue };
                 let (answers, shard) = (answers.clone(), group.id());
-                tokio::spawn(async move {
+                task::spawn(async move {
                     answer(pending, requests, shard, &*answers).await;
                     drop(permit);
                 });
@@ -56,7 +61,7 @@ impl Intake {
         }
     }
 
-    fn next_entry(&self) -> Option<(Vec<(NodeId, u64)>, BytesMut)> {
+    fn next_entry(&self) -> Option<(Vec<Asked>, BytesMut)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.is_empty() {
             return None;
@@ -71,16 +76,16 @@ impl Intake {
         let taken = mem::replace(&mut *waiting, rest);
         drop(waiting);
         let mut entry = BytesMut::with_capacity(taken.iter().map(|request| request.commands.len() + 28).sum());
-        let requests = taken.iter().map(|request| (request.node, request.sequence)).collect();
+        let requests = taken.iter().map(|request| ((request.node, request.session), request.sequence)).collect();
         taken.iter().for_each(|request| encode_request(request, &mut entry));
         Some((requests, entry))
     }
 }
 
-async fn answer(pending: Pending, requests: Vec<(NodeId, u64)>, shard: u32, answers: &dyn Answers) {
+async fn answer(pending: Pending, requests: Vec<Asked>, shard: u32, answers: &dyn Answers) {
     let Ok((_, reply)) = pending.applied().await else { return };
     let Ok(outcomes) = decode_outcomes(reply) else { return };
-    let mut by_node: Vec<(NodeId, Vec<(u64, Outcome)>)> = Vec::new();
+    let mut by_node: Vec<(NodeRun, Vec<(u64, Outcome)>)> = Vec::new();
     for ((node, sequence), outcome) in requests.into_iter().zip(outcomes) {
         match by_node.iter_mut().find(|(known, _)| *known == node) {
             Some((_, list)) => list.push((sequence, outcome)),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ferrymq_queue::{ConsumerKey, Effect, HandedOut, Handout, QueueId, ShardMachine};
 use ferrymq_replication::NodeId;
 
-use super::{Handed, Outlet, bodies::Bodies};
+use super::{Handed, Outlet, bodies::Bodies, doubt::Doubt};
 
 /// Entries that are read ahead of a queue's consumers: about so many bytes, and at most so many.
 const READ_AHEAD_BYTES: u64 = 1 << 20;
@@ -19,6 +19,8 @@ pub(super) struct Lead {
     /// Nodes that have not told yet what their consumers hold; nothing is handed out before they have, or are given up.
     pub(super) awaited: BTreeSet<NodeId>,
     pub(super) bodies: Bodies,
+    /// Nodes that were asked to tell anew what their consumers hold.
+    pub(super) doubts: BTreeMap<NodeId, Doubt>,
     /// Handed out, while the entries in which they lie are read: by queue, in order.
     waiting: BTreeMap<QueueId, VecDeque<HandedOut>>,
     /// Entries that are being read.
@@ -32,6 +34,7 @@ impl Lead {
             handouts: HashMap::new(),
             awaited,
             bodies: Bodies::default(),
+            doubts: BTreeMap::new(),
             waiting: BTreeMap::new(),
             reading: BTreeSet::new(),
         }
@@ -48,12 +51,18 @@ impl Lead {
                     if let Some(handout) = self.handouts.get_mut(&queue) {
                         (first..first + u64::from(count)).for_each(|message| handout.removed(message));
                     }
+                    for doubt in self.doubts.values_mut() {
+                        (first..first + u64::from(count)).for_each(|message| doubt.forget(queue, message));
+                    }
                     queue
                 }
-                Effect::Returned { queue, message } => {
-                    if let Some(handout) = self.handouts.get_mut(&queue) {
-                        handout.returned(message);
+                Effect::Returned { queue, message, by } => {
+                    let let_go = self.handouts.get_mut(&queue).is_some_and(|handout| handout.returned(message, by));
+                    // Somebody else holds it by now.
+                    if !let_go {
+                        continue;
                     }
+                    self.doubts.values_mut().for_each(|doubt| doubt.forget(queue, message));
                     if self.waiting.contains_key(&queue) {
                         returned.entry(queue).or_default().insert(message);
                     }
@@ -88,6 +97,14 @@ impl Lead {
         touched
     }
 
+    /// A node is to tell anew what its consumers hold: what was sent to it until now may not have come.
+    pub(super) fn doubt(&mut self, node: NodeId, epoch: u64) {
+        let waiting: HashSet<(QueueId, u64)> =
+            self.waiting.iter().flat_map(|(id, waiting)| waiting.iter().map(|handed| (*id, handed.message))).collect();
+        let doubt = Doubt::new(epoch, node, &self.handouts, |queue, message| !waiting.contains(&(queue, message)));
+        self.doubts.insert(node, doubt);
+    }
+
     /// Hands out what is ready in a queue to whoever has room for it.
     pub(super) fn hand_out(&mut self, shard: u32, id: QueueId, machine: &ShardMachine, outlet: &dyn Outlet) {
         if !self.awaited.is_empty() {
@@ -100,6 +117,7 @@ impl Lead {
         if out.is_empty() {
             return;
         }
+        tracing::trace!(shard, queue = id.get(), term = self.term, ?out, "hands out");
         // Behind what waits: consumers get messages in their order.
         self.waiting.entry(id).or_default().extend(out);
         self.pass_on(shard, id, machine, outlet);
@@ -162,6 +180,8 @@ impl Lead {
             self.waiting.remove(&id);
         }
         for (to, messages) in by_consumer {
+            let numbers = || messages.iter().map(|(message, ..)| *message).collect::<Vec<_>>();
+            tracing::trace!(shard, queue = id.get(), term = self.term, ?to, messages = ?numbers(), "delivers");
             outlet.deliver(shard, self.term, to, id, messages);
         }
     }

@@ -32,6 +32,11 @@ impl Reader {
 
     /// Does this behind what it was given before. Never blocks.
     pub(crate) fn read(&self, job: impl FnOnce() + Send + 'static) {
+        #[cfg(feature = "simulation")]
+        if ferrymq_replication::simulation::Process::current().is_some() {
+            ferrymq_replication::task::spawn(async move { job() });
+            return;
+        }
         // The thread lives as long as this does.
         let _ = self.jobs.send(Box::new(job));
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use ferrymq_queue::{Place, QueueId};
-use ferrymq_replication::{Group, NodeId};
+use ferrymq_replication::{Group, NodeId, task};
 use tokio::{sync::Mutex, task::JoinSet};
 
 use super::{Intake, Reader, ShardState, intake::Answers};
@@ -35,8 +35,8 @@ impl Replica {
     ) -> Arc<Self> {
         let intake = Arc::new(Intake::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(intake.clone().run(group.clone(), answers));
-        tasks.spawn(follow_leadership(group.clone(), on_leader));
+        tasks.spawn(task::bound(intake.clone().run(group.clone(), answers)));
+        tasks.spawn(task::bound(follow_leadership(group.clone(), on_leader)));
         Arc::new(Self { group, intake, reconfiguring: Mutex::default(), tasks: std::sync::Mutex::new(tasks) })
     }
 
@@ -58,7 +58,7 @@ impl Replica {
     /// The content of a message.
     pub(crate) async fn message(&self, queue: QueueId, place: Place) -> Option<Bytes> {
         let group = self.group.clone();
-        let read = tokio::task::spawn_blocking(move || {
+        let read = task::blocking(move || {
             let bytes = group.command(place.entry).ok()?;
             group.machine().machine().open(place.entry, bytes).message(queue, place.ordinal).cloned()
         });
@@ -85,7 +85,7 @@ async fn follow_leadership(group: Arc<Group<ShardState>>, on_leader: Arc<dyn OnL
             let awaited = on_leader.leading(group.id(), now.term);
             group.machine().lead(now.term, awaited);
             on_leader.asked(group.id(), now.term);
-        } else if !now.leading && led.is_some() {
+        } else if !now.leading && led.is_some() && !keeps_serving() {
             led = None;
             group.machine().follow();
         }
@@ -93,4 +93,15 @@ async fn follow_leadership(group: Arc<Group<ShardState>>, on_leader: Arc<dyn OnL
             return;
         }
     }
+}
+
+/// A leader that another one has followed goes on: only as a flaw of a simulation.
+#[cfg(not(feature = "simulation"))]
+fn keeps_serving() -> bool {
+    false
+}
+
+#[cfg(feature = "simulation")]
+fn keeps_serving() -> bool {
+    ferrymq_replication::simulation::Flaw::ServeWhenDeposed.is_set()
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ferrymq_queue::{Consumer, ConsumerKey, Effects, Handout, Moment, Place, QueueId, ShardMachine};
 use ferrymq_replication::{Applied, Machine, NodeId};
 
-use super::{GET, lead::Lead, logs::Logs};
+use super::{lead::Lead, logs::Logs};
 use crate::link::{Attachment, Claims, GetReply, QueueCounts};
 
 /// Messages as they are handed out: number, whether they were handed out before, and the message encoded.
@@ -81,9 +81,23 @@ impl ShardState {
         }
     }
 
-    /// A node tells what its consumers hold.
-    pub(crate) fn claim(&mut self, node: NodeId, term: u64, claims: Claims) {
-        let Some(lead) = self.lead.as_mut().filter(|lead| lead.term == term) else { return };
+    /// A node is to tell anew what its consumers hold, in this epoch.
+    pub(crate) fn doubt(&mut self, node: NodeId, epoch: u64) {
+        if let Some(lead) = &mut self.lead {
+            lead.doubt(node, epoch);
+        }
+    }
+
+    /// A node tells what its consumers hold. Gives what it was taken to hold and does not, which is to be returned.
+    pub(crate) fn claim(&mut self, node: NodeId, term: u64, claims: Claims) -> Vec<(QueueId, Vec<u64>)> {
+        let Some(lead) = self.lead.as_mut().filter(|lead| lead.term == term) else { return Vec::new() };
+        tracing::trace!(shard = self.shard, node, term, ?claims, "is told");
+        let doubt = lead.doubts.remove(&node);
+        let (settled, open): (Option<_>, Option<_>) = match doubt {
+            Some(doubt) if doubt.is_settled_by(&claims) => (Some(doubt.missing(&claims)), None),
+            doubt => (None, doubt),
+        };
+        lead.doubts.extend(open.map(|doubt| (node, doubt)));
         for (queue, consumer, messages) in claims.held {
             let Some((id, queue)) = find(&self.machine, queue) else { continue };
             let key = ConsumerKey { node, consumer };
@@ -97,7 +111,18 @@ impl ShardState {
             lead.handouts.entry(id).or_default().attach(consumer_of(node, &attachment));
         }
         lead.awaited.remove(&node);
+        let mut missing = Vec::new();
+        if let Some(settled) = settled {
+            settled.consumers.into_iter().for_each(|(queue, key)| self.detach(key, queue.get()));
+            for (queue, mut messages) in settled.messages {
+                if let Some(handout) = self.lead.as_mut().and_then(|lead| lead.handouts.get_mut(&queue)) {
+                    messages.retain(|message| handout.returning(*message));
+                    missing.push((queue, messages));
+                }
+            }
+        }
         self.hand_out_all();
+        missing
     }
 
     /// Attaches a consumer; `None` where this replica does not lead.
@@ -127,21 +152,23 @@ impl ShardState {
         }
     }
 
-    /// Takes a message for a get; `None` where this replica does not lead.
-    pub(crate) fn get(&mut self, node: NodeId, queue: u64) -> Option<Taken> {
+    /// Takes a message for a get; `None` where this replica does not lead. A get that asks again is given what it took.
+    pub(crate) fn get(&mut self, key: ConsumerKey, queue: u64, again: bool) -> Option<Taken> {
         let lead = self.lead.as_mut()?;
         if !lead.awaited.is_empty() {
             return None;
         }
         let Some((id, queue)) = find(&self.machine, queue) else { return Some(Taken::Nothing) };
         let handout = lead.handouts.entry(id).or_default();
-        let taken = handout.take(queue, ConsumerKey { node, consumer: GET });
+        let taken = handout.taken(key).filter(|_| again).or_else(|| handout.take(queue, key));
         let remaining = handout.ready(queue);
+        tracing::trace!(shard = self.shard, ?key, again, ?taken, "a get takes");
         let Some((message, place)) = taken.and_then(|message| Some((message, queue.place(message)?))) else {
             return Some(Taken::Nothing);
         };
         let redelivered = queue.returns(message) > 0;
-        let reply = |bytes| GetReply { message, redelivered, bytes, remaining };
+        let term = lead.term;
+        let reply = |bytes| GetReply { term, message, redelivered, bytes, remaining };
         Some(match lead.bodies.message(&self.machine, id, place) {
             Some(bytes) => Taken::Message(reply(bytes.to_vec())),
             None => Taken::Elsewhere(reply(Vec::new()), place),
@@ -194,6 +221,7 @@ impl ShardState {
             }
         }
         lead.awaited.remove(&node);
+        lead.doubts.remove(&node);
         self.hand_out_all();
         held
     }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrymq_broker::{FirstNode, FirstUser, FormError, Formation, Node, Session, Settings, Timing};
+use ferrymq_broker::{FirstNode, FirstUser, FormError, Formation, Node, Session, Settings, Tcp, Timing};
 use ferrymq_core::{
     Broker, Confirmation, Credentials, Delivery, Event, EventReceiver, ExchangeName, Login, LoginRefused, Message,
     Properties, Published, QueueDeclaration, QueueName, Refusal, RoutingKey, Session as _, Settlement, Subscription,
@@ -98,6 +98,7 @@ impl Cluster {
             directory: self.directory.path().join(ordinal.to_string()),
             disk: Arc::new(SystemDisk),
             journal: Options { segment_bytes: self.segment_bytes, ..Options::default() },
+            network: Arc::new(Tcp),
             peer_address: format!("127.0.0.1:{}{{ordinal}}", &base[..base.len() - 1]),
             token: "secret".into(),
             memory_used: {
