@@ -7,6 +7,7 @@
 //! | `test/` | unit tests, client programs, Kubernetes; sums them up |
 //! | `image/` | one static binary, packed into an image without a container engine |
 //! | `cluster/` | the Kubernetes that the tests run on: its binaries, its start and its end |
+//! | `simulate.rs` | clusters whose disks, links and clocks fail as a seed says |
 //! | `bench/` | how fast the broker is, alone and beside others |
 //! | `generate.rs` | an example of this package: the files that are made from the custom resources |
 //!
@@ -19,6 +20,7 @@ mod command;
 mod fix;
 mod image;
 mod project;
+mod simulate;
 mod test;
 
 use clap::{Parser, Subcommand};
@@ -44,6 +46,8 @@ enum Task {
     /// The Kubernetes that the tests run on
     #[command(subcommand)]
     Cluster(cluster::Action),
+    /// Simulate clusters whose disks, links and clocks fail
+    Simulate(simulate::Options),
     /// Measure the broker
     Bench(bench::Options),
 }
@@ -56,6 +60,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(options) => test::run(&project, &options),
         Task::Image(options) => image::run(&project, &options),
         Task::Cluster(action) => cluster::run(&project, &action),
+        Task::Simulate(options) => simulate::run(&project, &options),
         Task::Bench(options) => bench::run(&project, &options),
     }
 }

@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // A client: of the front end it takes the codec.
     ("bench", &["amqp", "core"]),
     ("testkit", &["core", "journal", "replication", "wire"]),
+    ("simulation", &["core", "queue", "journal", "replication", "broker", "testkit"]),
     // Its client, to form the brokers that are measured.
     ("xtask", &["admin-api"]),
     ("ferrymq", &["admin-api", "api", "bench", "cli", "operator", "server"]),
