@@ -145,10 +145,6 @@ pub enum AppendError {
         /// The most that there may be.
         limit: u64,
     },
-    /// The disk is full. The records are not in the journal, and the positions that were given for them are void. What
-    /// was acknowledged is safe; later appends go as soon as there is space.
-    #[error("the disk of the journal is full; appends go on as soon as there is space")]
-    StorageFull,
     /// The disk lost something, or may have: what was not acknowledged by now never will be. The process must end.
     #[error("the journal's disk failed: nothing can be acknowledged any more, and the process must end")]
     Poisoned {

@@ -142,11 +142,8 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// What was not done at all. `done` may get, besides, [`AppendError::StorageFull`]: the positions are void, may be
-    /// given again to others, and must not be read or released. Everything that waited at that moment fails, so that no
-    /// gap is left between records. Once a later append was acknowledged, what failed is not found when the journal is
-    /// opened either, but for records of a call that began in an earlier segment; before that it may be, as after a
-    /// crash.
+    /// What was not done at all. Where the disk is full, nothing fails: what was appended waits until there is space, and
+    /// [`AppendError::Full`] bounds what waits.
     pub fn append(
         &self,
         records: Vec<Record>,

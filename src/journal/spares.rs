@@ -18,7 +18,7 @@ use crate::{
 const MAX_SPARES: usize = 2;
 
 /// How long after a failure for want of space it is tried again, while nobody asks.
-const RETRY: Duration = Duration::from_secs(1);
+const RETRY: Duration = Duration::from_millis(200);
 
 /// A file to make a segment of, with its space allocated.
 #[derive(Debug)]
@@ -120,6 +120,13 @@ impl Spares {
             self.changed.notify_all();
             stock = self.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Waits until something has changed, or a moment.
+    pub(crate) fn wait_for_space(&self) {
+        let stock = self.lock();
+        // Whoever waits looks again, whatever ended it.
+        drop(self.changed.wait_timeout(stock, RETRY));
     }
 
     /// Takes back a spare that was not used.

@@ -10,7 +10,7 @@ use crate::{
     journal::Shared,
     recovery::zero,
     segment::{SegmentFile, WriteError},
-    state::{Batch, Call, Entry, Status},
+    state::{Batch, Entry, Status},
 };
 
 /// A buffer that grew beyond this for a large batch is not kept.
@@ -25,11 +25,19 @@ pub(crate) struct Writer {
     /// A write that failed may have left records before this; they must not join what is written next.
     remains_end: u64,
     buffer: Vec<u8>,
+    /// What there is no space for, between two turns.
+    stuck: Option<Unwritten>,
+}
+
+/// A batch, and how many of its records are on disk.
+struct Unwritten {
+    batch: Batch,
+    written: usize,
 }
 
 impl Writer {
     pub(crate) fn new(shared: Arc<Shared>, segment: SegmentFile, end: u64) -> Self {
-        Self { shared, segment, end, remains_end: end, buffer: Vec::new() }
+        Self { shared, segment, end, remains_end: end, buffer: Vec::new(), stuck: None }
     }
 
     /// Writes until the journal is closed or poisoned.
@@ -37,35 +45,51 @@ impl Writer {
         let _guard = PoisonOnPanic(self.shared.clone());
         self.mark();
         while let Some(batch) = self.next_batch() {
-            let (written, outcome) = self.write_batch(&batch.calls);
-            self.finish(batch, written, outcome);
+            let mut unwritten = Unwritten { batch, written: 0 };
+            while let Err(waits) = self.try_write(unwritten) {
+                unwritten = waits;
+                self.shared.spares.wait_for_space();
+            }
         }
         self.refuse_waiting();
     }
 
     /// Writes one batch, where anything waits; gives whether more does. Waits for nothing.
     pub(crate) fn turn(&mut self) -> bool {
-        let batch = {
-            let shared = self.shared.clone();
-            let mut state = shared.lock();
-            if matches!(state.status, Status::Poisoned(_)) || state.is_idle() {
-                None
-            } else {
-                Some(state.take_batch(shared.options.max_batch_bytes))
-            }
-        };
-        let Some(batch) = batch else {
+        let Some(unwritten) = self.stuck.take().or_else(|| self.waiting_batch()) else {
             self.rest();
             return false;
         };
-        let (written, outcome) = self.write_batch(&batch.calls);
-        self.finish(batch, written, outcome);
-        true
+        self.stuck = self.try_write(unwritten).err();
+        self.stuck.is_none()
+    }
+
+    fn waiting_batch(&self) -> Option<Unwritten> {
+        let mut state = self.shared.lock();
+        if matches!(state.status, Status::Poisoned(_)) || state.is_idle() {
+            return None;
+        }
+        let batch = state.take_batch(self.shared.options.max_batch_bytes);
+        Some(Unwritten { batch, written: 0 })
+    }
+
+    /// Writes a batch, and tells its calls. Gives it back where there is no space for all of it, as long as the journal is
+    /// open: to whoever appends, a full disk is a slow one.
+    fn try_write(&mut self, mut unwritten: Unwritten) -> Result<(), Unwritten> {
+        let outcome = self.write_batch(&mut unwritten);
+        if matches!(outcome, Err(WriteError::StorageFull)) && matches!(self.shared.lock().status, Status::Open) {
+            return Err(unwritten);
+        }
+        self.finish(unwritten, outcome);
+        Ok(())
     }
 
     /// After the last turn: writes what waits, and refuses what came too late.
     pub(crate) fn end(mut self) {
         while self.turn() {}
+        if let Some(unwritten) = self.stuck.take() {
+            self.finish(unwritten, Err(WriteError::StorageFull));
+        }
         self.refuse_waiting();
     }
 
@@ -101,17 +125,15 @@ impl Writer {
         }
     }
 
-    /// Writes and syncs the records, segment by segment. Gives how many are on disk, and why not the others.
-    fn write_batch(&mut self, calls: &[Call]) -> (usize, Result<(), WriteError>) {
-        let entries: Vec<_> = calls.iter().flat_map(|call| &call.entries).collect();
-        let mut written = 0;
+    /// Writes and syncs the records that are not on disk yet, segment by segment.
+    fn write_batch(&mut self, unwritten: &mut Unwritten) -> Result<(), WriteError> {
+        let Unwritten { batch, written } = unwritten;
+        let entries: Vec<_> = batch.calls.iter().flat_map(|call| &call.entries).skip(*written).collect();
         for chunk in entries.chunk_by(|one, next| one.position.segment == next.position.segment) {
-            if let Err(error) = self.write_chunk(chunk) {
-                return (written, Err(error));
-            }
-            written += chunk.len();
+            self.write_chunk(chunk)?;
+            *written += chunk.len();
         }
-        (written, Ok(()))
+        Ok(())
     }
 
     fn write_chunk(&mut self, chunk: &[&Entry]) -> Result<(), WriteError> {
@@ -177,17 +199,13 @@ impl Writer {
         Ok(())
     }
 
-    /// Tells every call of the batch how it went; where the disk refused, those that wait as well.
-    fn finish(&self, batch: Batch, written: usize, outcome: Result<(), WriteError>) {
-        let mut waiting = Vec::new();
+    /// Tells every call of the batch how it went.
+    fn finish(&self, Unwritten { batch, written }: Unwritten, outcome: Result<(), WriteError>) {
         let mut state = self.shared.lock();
         state.finish(&batch, written);
         let failure = match outcome {
             Ok(()) => None,
-            Err(WriteError::StorageFull) => {
-                waiting = state.void();
-                Some(AppendError::StorageFull)
-            }
+            Err(WriteError::StorageFull) => Some(AppendError::Closed),
             Err(WriteError::Fatal(error)) => Some(AppendError::Poisoned { source: state.poison(error) }),
         };
         drop(state);
@@ -198,9 +216,6 @@ impl Writer {
                 Some(failure) if end > written => done(Err(failure.clone())),
                 _ => done(Ok(())),
             }
-        }
-        for done in waiting {
-            done(Err(failure.clone().unwrap_or(AppendError::Closed)));
         }
     }
 

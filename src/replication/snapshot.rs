@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
@@ -75,6 +76,8 @@ impl SnapshotError {
     }
 }
 
+/// How often a snapshot is tried again where the disk is full.
+const FULL_RETRY: Duration = Duration::from_secs(1);
 const SUFFIX: &str = ".snapshot";
 
 /// The name of a group's file.
@@ -129,7 +132,24 @@ impl SnapshotFile {
         Ok(Some(snapshot))
     }
 
+    /// Writes it. Waits where the disk is full.
     pub(crate) async fn write(&self, meta: SnapshotMeta, bytes: Bytes) -> io::Result<()> {
+        let mut told = false;
+        loop {
+            match self.try_write(meta.clone(), bytes.clone()).await {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                    if !told {
+                        tracing::warn!(path = %self.path.display(), "the disk is full: a snapshot waits to be written");
+                    }
+                    told = true;
+                    tokio::time::sleep(FULL_RETRY).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_write(&self, meta: SnapshotMeta, bytes: Bytes) -> io::Result<()> {
         let (disk, path, open) = (self.disk.clone(), self.path.clone(), self.open.clone());
         let written = blocking(move || {
             let open = open.lock().unwrap_or_else(PoisonError::into_inner);

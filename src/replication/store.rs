@@ -182,6 +182,13 @@ impl Store {
         SnapshotFile::new(self.disk.clone(), self.snapshots.join(snapshot::name_of(group)), self.failure.clone())
     }
 
+    /// The disk has no space for much more: time to take no more messages, while it can still be written down which are
+    /// done with.
+    #[must_use]
+    pub fn is_short_of_space(&self) -> bool {
+        self.journal.is_short_of_space()
+    }
+
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }

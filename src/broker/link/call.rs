@@ -121,12 +121,29 @@ pub(crate) struct Claims {
     pub(crate) getting: Vec<u64>,
 }
 
+/// What a node has too little of, so that publishers wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Shortage {
+    Memory,
+    Disk,
+}
+
+impl Shortage {
+    /// As RabbitMQ calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 /// Told, and not answered.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Notice {
     /// I lead these shards, in these terms.
     /// `epoch` counts how often what you hold was released or doubted: tell anew what your consumers hold where it changes.
-    Leads { shards: Vec<(u32, u64)>, alarm: bool, accepts: bool, epoch: u64 },
+    Leads { shards: Vec<(u32, u64)>, alarm: Option<Shortage>, accepts: bool, epoch: u64 },
     /// What became of the requests of your run.
     Outcomes { shard: u32, run: u64, outcomes: Vec<(u64, Option<u64>)> },
     /// What my consumers hold, for the leader of this term.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use super::Inner;
 use crate::{
     catalogue::Command,
-    link::{Claims, Notice, Tell},
+    link::{Claims, Notice, Shortage, Tell},
     shard::{Answers, Handed, OnLeader, Outlet},
 };
 
@@ -33,7 +33,7 @@ pub(super) struct Leaders {
 /// What is known of another node.
 #[derive(Debug, Clone, Copy, Default)]
 struct Other {
-    alarm: bool,
+    alarm: Option<Shortage>,
     accepts: bool,
     /// How often this node has released or doubted what the other holds: it is to tell anew then.
     released: u64,
@@ -87,9 +87,9 @@ impl Leaders {
         self.other(node, |other| other.accepts)
     }
 
-    fn any_alarm(&self) -> Option<NodeId> {
+    fn any_alarm(&self) -> Option<(NodeId, Shortage)> {
         let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-        others.iter().find(|(_, other)| other.alarm).map(|(node, _)| *node)
+        others.iter().find_map(|(node, other)| Some((*node, other.alarm?)))
     }
 }
 
@@ -103,7 +103,7 @@ impl Inner {
 
     fn leads(&self, epoch: u64) -> Notice {
         let accepts = self.accepts.load(Ordering::Relaxed);
-        Notice::Leads { shards: self.led(), alarm: self.is_over_high_water(), accepts, epoch }
+        Notice::Leads { shards: self.led(), alarm: self.shortage(), accepts, epoch }
     }
 
     /// The shards that this node leads, with their terms.
@@ -121,7 +121,14 @@ impl Inner {
     }
 
     /// A node told what it leads.
-    pub(super) fn on_leads(&self, from: NodeId, shards: Vec<(u32, u64)>, alarm: bool, accepts: bool, epoch: u64) {
+    pub(super) fn on_leads(
+        &self,
+        from: NodeId,
+        shards: Vec<(u32, u64)>,
+        alarm: Option<Shortage>,
+        accepts: bool,
+        epoch: u64,
+    ) {
         let anew = self.leaders.other(from, |other| {
             other.alarm = alarm;
             other.accepts = accepts;
@@ -202,7 +209,7 @@ impl Inner {
             self.all_outboxes().into_iter().for_each(|outbox| outbox.send_again(&**self, 0));
             return;
         }
-        self.leaders.other(node, |other| other.alarm = false);
+        self.leaders.other(node, |other| other.alarm = None);
         self.update_blocked();
         let this = Arc::downgrade(self);
         self.spawn(async move {
@@ -226,7 +233,13 @@ impl Inner {
         self.tell_leads(node);
     }
 
-    pub(super) fn is_over_high_water(&self) -> bool {
+    /// What this node has too little of.
+    fn shortage(&self) -> Option<Shortage> {
+        let disk = self.store.is_short_of_space().then_some(Shortage::Disk);
+        disk.or_else(|| self.is_over_high_water().then_some(Shortage::Memory))
+    }
+
+    fn is_over_high_water(&self) -> bool {
         let limit = self.settings.memory_high_water;
         // Goes off only when well below, so that it does not flap.
         let limit = if self.blocked.borrow().is_some() { limit - limit / 10 } else { limit };
@@ -235,11 +248,11 @@ impl Inner {
 
     /// Blocks publishers while this node or another one has too much in memory, and lets them go on after.
     pub(super) fn update_blocked(&self) {
-        let reason = if self.is_over_high_water() {
-            Some("low on memory".to_owned())
-        } else {
-            self.leaders.any_alarm().map(|node| format!("node {node} is low on memory"))
-        };
+        let own = self.shortage().map(|shortage| format!("low on {}", shortage.name()));
+        let reason = own.or_else(|| {
+            let (node, shortage) = self.leaders.any_alarm()?;
+            Some(format!("node {node} is low on {}", shortage.name()))
+        });
         let before = self.blocked.send_replace(reason.clone());
         match (before.is_some(), reason) {
             (false, Some(reason)) => {

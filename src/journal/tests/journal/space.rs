@@ -8,7 +8,7 @@ use crate::fixture::{
 };
 
 #[test]
-fn a_full_disk_fails_what_waits_and_recovers_by_itself() {
+fn what_a_full_disk_has_no_space_for_waits_and_goes_on_by_itself() {
     let disk = SimulatedDisk::new(1);
     let journal = open(&disk).journal;
     // One segment more than there is, which was allocated ahead; none after that.
@@ -16,18 +16,32 @@ fn a_full_disk_fails_what_waits_and_recovers_by_itself() {
     let kept = put_all(&journal, 0..5);
     put(&journal, 5, 200);
     wait_until(|| journal.is_short_of_space());
-    assert!(matches!(try_append(&journal, vec![record(100, THIRD)]), Err(AppendError::StorageFull)));
     // What still fits goes.
     let small = put(&journal, 6, 10);
-    assert!(matches!(try_append(&journal, vec![record(101, 20), record(102, THIRD)]), Err(AppendError::StorageFull)));
+    let (_, large) = begin(&journal, vec![record(7, 20), record(8, THIRD)]).unwrap();
+    let (_, behind) = begin(&journal, vec![record(9, 10)]).unwrap();
     for position in kept.iter().chain([&small]) {
         journal.read(*position).unwrap();
     }
+    assert!(large.try_recv().is_err() && behind.try_recv().is_err());
     disk.set_capacity(None);
-    put(&journal, 7, THIRD);
+    large.recv().unwrap().unwrap();
+    behind.recv().unwrap().unwrap();
     wait_until(|| !journal.is_short_of_space());
-    let disk = disk.kill();
-    assert_eq!(open(&disk).sequences().iter().filter(|sequence| **sequence < 100).count(), 8);
+    assert_eq!(open(&disk.kill()).sequences(), (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_waits_for_space_is_refused_when_the_journal_is_closed() {
+    let disk = SimulatedDisk::new(1);
+    let journal = open(&disk).journal;
+    disk.set_capacity(Some(SEGMENT_BYTES));
+    put_all(&journal, 0..3);
+    let (_, waits) = begin(&journal, vec![record(3, THIRD)]).unwrap();
+    journal.close();
+    assert!(matches!(waits.recv().unwrap(), Err(AppendError::Closed)));
+    disk.set_capacity(None);
+    assert_eq!(open(&disk).sequences(), [0, 1, 2]);
 }
 
 #[test]
@@ -36,26 +50,23 @@ fn space_that_is_released_is_enough_to_go_on() {
     let journal = open(&disk).journal;
     disk.set_capacity(Some(3 * SEGMENT_BYTES));
     let mut positions = put_all(&journal, 0..9);
-    assert!(matches!(try_append(&journal, vec![record(9, THIRD)]), Err(AppendError::StorageFull)));
+    let (_, waits) = begin(&journal, vec![record(9, THIRD)]).unwrap();
     journal.release_all(positions.drain(..3));
-    put_all(&journal, 10..13);
+    waits.recv().unwrap().unwrap();
+    put_all(&journal, 10..12);
 }
 
 #[test]
-fn what_a_cut_write_left_is_not_found_after_a_later_append() {
+fn what_a_cut_write_left_is_written_again_whole() {
     for seed in 0..50 {
         let disk = SimulatedDisk::new(seed);
         let journal = open(&disk).journal;
         put(&journal, 1, 50);
         disk.cut_writes(1);
         // The mark behind the first record may be the write that is cut.
-        let failed = (10..13).map(|sequence| record(sequence, 50)).collect::<Vec<_>>();
-        let outcome = try_append(&journal, failed);
-        let cut = matches!(outcome, Err(AppendError::StorageFull));
-        assert!(cut || outcome.is_ok());
+        try_append(&journal, (10..13).map(|sequence| record(sequence, 50)).collect()).unwrap();
         put(&journal, 2, 50);
-        let found = open(&disk.kill()).sequences();
-        assert_eq!(found, if cut { vec![1, 2] } else { vec![1, 10, 11, 12, 2] });
+        assert_eq!(open(&disk.kill()).sequences(), [1, 10, 11, 12, 2]);
     }
 }
 
