@@ -223,21 +223,11 @@ impl<'a> Running<'a> {
         let seconds = stop.saturating_sub(self.begun) as f64 / 1e9;
         let now = self.shared.now();
         let mut measures = self.shared.measures();
-        let Counts { published, confirmed, received, redelivered, nacked, errors, reconnects, lost_confirms, behind } =
-            measures.counts;
         let Load { size, publishers, consumers, queues, .. } = *self.arguments;
         LoadReport {
             uri: self.shared.uris.iter().map(ToString::to_string).collect(),
             seconds,
-            published,
-            confirmed,
-            received,
-            redelivered,
-            nacked,
-            errors,
-            reconnects,
-            lost_confirms,
-            behind,
+            counts: measures.counts,
             published_per_second: per_second(closed.published, seconds),
             confirmed_per_second: per_second(closed.confirmed, seconds),
             received_per_second: per_second(closed.received, seconds),

@@ -1,6 +1,7 @@
 //! What is counted and measured while a run goes on.
 
 use hdrhistogram::Histogram;
+use serde::Serialize;
 
 /// The longest latency that is told apart from longer ones, in microseconds: an hour.
 const LONGEST_MICROSECONDS: u64 = 3_600_000_000;
@@ -8,7 +9,7 @@ const LONGEST_MICROSECONDS: u64 = 3_600_000_000;
 const ERRORS_KEPT: usize = 8;
 
 /// Counts of a run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
     pub(crate) published: u64,
     pub(crate) confirmed: u64,

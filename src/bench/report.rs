@@ -37,15 +37,8 @@ impl From<Quantiles> for Milliseconds {
 pub(crate) struct LoadReport {
     pub(crate) uri: Vec<String>,
     pub(crate) seconds: f64,
-    pub(crate) published: u64,
-    pub(crate) confirmed: u64,
-    pub(crate) received: u64,
-    pub(crate) redelivered: u64,
-    pub(crate) nacked: u64,
-    pub(crate) errors: u64,
-    pub(crate) reconnects: u64,
-    pub(crate) lost_confirms: u64,
-    pub(crate) behind: u64,
+    #[serde(flatten)]
+    pub(crate) counts: Counts,
     pub(crate) published_per_second: f64,
     pub(crate) confirmed_per_second: f64,
     pub(crate) received_per_second: f64,
@@ -63,20 +56,20 @@ impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:22}{:>14}{:>14}", format!("{:.1} s", self.seconds), "messages", "a second")?;
         let rates = [
-            ("published", self.published, self.published_per_second),
-            ("confirmed", self.confirmed, self.confirmed_per_second),
-            ("received", self.received, self.received_per_second),
+            ("published", self.counts.published, self.published_per_second),
+            ("confirmed", self.counts.confirmed, self.confirmed_per_second),
+            ("received", self.counts.received, self.received_per_second),
         ];
         for (name, count, rate) in rates {
             writeln!(f, "{name:22}{:>14}{:>14}", grouped(count), grouped(rate.round() as u64))?;
         }
         let rest = [
-            ("redelivered", self.redelivered),
-            ("refused (nack)", self.nacked),
-            ("confirms lost", self.lost_confirms),
-            ("due, not published", self.behind),
-            ("reconnects", self.reconnects),
-            ("errors", self.errors),
+            ("redelivered", self.counts.redelivered),
+            ("refused (nack)", self.counts.nacked),
+            ("confirms lost", self.counts.lost_confirms),
+            ("due, not published", self.counts.behind),
+            ("reconnects", self.counts.reconnects),
+            ("errors", self.counts.errors),
         ];
         for (name, count) in rest.into_iter().filter(|(_, count)| *count > 0) {
             writeln!(f, "{name:22}{:>14}", grouped(count))?;
