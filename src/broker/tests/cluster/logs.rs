@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ferrymq_broker::{Topic, TopicLog};
-use ferrymq_core::{ConsumerId, ExchangeKind, LogDeclaration, LogPosition};
+use ferrymq_core::{ConsumerId, ExchangeKind, LogDeclaration};
 
 use super::*;
 
@@ -29,19 +29,6 @@ impl Client {
 
     async fn read(&self, name: &str, prefetch: u16, position: LogPosition) -> ConsumerId {
         self.session.subscribe(reading(name, prefetch, Some(position))).await.unwrap()
-    }
-}
-
-fn reading(name: &str, prefetch: u16, position: Option<LogPosition>) -> Subscription {
-    Subscription {
-        queue: QueueName::new(name.to_owned()).unwrap(),
-        channel: 1,
-        tag: "c".into(),
-        prefetch: prefetch.try_into().ok(),
-        exclusive: false,
-        priority: 0,
-        no_ack: false,
-        position,
     }
 }
 

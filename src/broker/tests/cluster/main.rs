@@ -14,9 +14,9 @@ use std::{
 use bytes::Bytes;
 use ferrymq_broker::{FirstNode, FirstUser, FormError, Formation, Node, Session, Settings, Tcp, Timing};
 use ferrymq_core::{
-    Broker, Confirmation, Credentials, Delivery, Event, EventReceiver, ExchangeName, Login, LoginRefused, Message,
-    Properties, Published, QueueDeclaration, QueueName, Refusal, RoutingKey, Session as _, Settlement, Subscription,
-    Tag, VirtualHostName, events,
+    Broker, Confirmation, Credentials, Delivery, Event, EventReceiver, ExchangeName, LogPosition, Login, LoginRefused,
+    Message, Properties, Published, QueueDeclaration, QueueName, Refusal, RoutingKey, Session as _, Settlement,
+    Subscription, Tag, VirtualHostName, events,
 };
 use ferrymq_journal::{Options, SystemDisk};
 use tempfile::TempDir;
@@ -189,17 +189,7 @@ impl Client {
     }
 
     async fn consume(&self, name: &str, prefetch: u16) -> ferrymq_core::ConsumerId {
-        let subscription = Subscription {
-            queue: QueueName::new(name.to_owned()).unwrap(),
-            channel: 1,
-            tag: "c".into(),
-            prefetch: prefetch.try_into().ok(),
-            exclusive: false,
-            priority: 0,
-            no_ack: false,
-            position: None,
-        };
-        self.session.subscribe(subscription).await.unwrap()
+        self.session.subscribe(reading(name, prefetch, None)).await.unwrap()
     }
 
     async fn receive(&mut self, count: usize) -> Vec<Delivery> {
@@ -241,6 +231,19 @@ fn queue(name: &str) -> QueueDeclaration {
         auto_delete: false,
         mirrors: None,
         log: None,
+    }
+}
+
+fn reading(name: &str, prefetch: u16, position: Option<LogPosition>) -> Subscription {
+    Subscription {
+        queue: QueueName::new(name.to_owned()).unwrap(),
+        channel: 1,
+        tag: "c".into(),
+        prefetch: prefetch.try_into().ok(),
+        exclusive: false,
+        priority: 0,
+        no_ack: false,
+        position,
     }
 }
 
