@@ -423,7 +423,7 @@ impl SessionPort for Session {
         let Some(got) = self.node.get(record.shard, queue, self.number).await? else { return Ok(None) };
         let message = decode_message(got.bytes.into()).map_err(|error| unavailable(&error.to_string()))?;
         let id = DeliveryId { queue, message: got.message, reader: None };
-        Ok(Some(Gotten { delivery: Delivery { id, redelivered: got.redelivered, message }, remaining: got.remaining }))
+        Ok(Some(Gotten { delivery: Delivery { id, redelivered: got.returns > 0, message }, remaining: got.remaining }))
     }
 
     fn settle(&self, deliveries: &[DeliveryId], settlement: Settlement) {

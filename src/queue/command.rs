@@ -7,7 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use ferrymq_core::Message;
 use ferrymq_wire::{Malformed, Reader, Write};
 
-use crate::{Numbers, QueueId, message};
+use crate::{Holding, Numbers, QueueId, message};
 
 const ENQUEUE: u8 = 1;
 const ACCEPT: u8 = 2;
@@ -115,6 +115,10 @@ pub enum Command {
     Requeue {
         /// The queue.
         queue: QueueId,
+        /// The node whose consumers held them.
+        node: u64,
+        /// How often they had come back when they were handed out.
+        returns: u32,
         /// Their numbers.
         messages: Numbers,
     },
@@ -160,7 +164,10 @@ impl Command {
         Ok(match kind {
             ENQUEUE => Self::Enqueue { queue, message: from.bytes("message")? },
             ACCEPT => Self::Accept { queue, messages: Numbers::decode(from)? },
-            REQUEUE => Self::Requeue { queue, messages: Numbers::decode(from)? },
+            REQUEUE => {
+                let (node, returns) = (from.u64("node")?, from.u32("returns")?);
+                Self::Requeue { queue, node, returns, messages: Numbers::decode(from)? }
+            }
             DISCARD => Self::Discard { queue, messages: Numbers::decode(from)? },
             CREATE => Self::Create { queue },
             DELETE => Self::Delete { queue },
@@ -210,9 +217,15 @@ impl CommandWriter {
         self.numbers(ACCEPT, queue, messages);
     }
 
-    /// These messages go back to their places.
-    pub fn requeue(&mut self, queue: QueueId, messages: &[u64]) {
-        self.numbers(REQUEUE, queue, messages);
+    /// These messages, which consumers of a node held, go back to their places.
+    pub fn requeue(&mut self, queue: QueueId, node: u64, held: &[Holding]) {
+        for alike in held.chunk_by(|one, next| one.returns == next.returns) {
+            self.head(REQUEUE, queue);
+            self.out.write_u64(node);
+            self.out.write_u32(alike.first().map_or(0, |holding| holding.returns));
+            let messages: Vec<u64> = alike.iter().map(|holding| holding.message).collect();
+            Numbers::of(&messages).encode(&mut self.out);
+        }
     }
 
     /// These messages are not wanted.
@@ -281,14 +294,17 @@ mod tests {
         let mut writer = CommandWriter::default();
         writer.create(queue);
         writer.accept(queue, &[1, 2, 3]);
-        writer.requeue(queue, &[]);
+        writer.requeue(queue, 1, &[Holding { message: 4, returns: 2 }]);
         writer.purge(queue, 9, &[4, 6]);
         writer.trim(queue, 7);
         writer.delete(queue);
         let mut from = Reader::new(writer.take());
         assert_eq!(Command::decode(&mut from), Ok(Command::Create { queue }));
         assert_eq!(Command::decode(&mut from), Ok(Command::Accept { queue, messages: Numbers::of(&[1, 2, 3]) }));
-        assert_eq!(Command::decode(&mut from), Ok(Command::Requeue { queue, messages: Numbers::default() }));
+        assert_eq!(
+            Command::decode(&mut from),
+            Ok(Command::Requeue { queue, node: 1, returns: 2, messages: Numbers::of(&[4]) })
+        );
         let purge = Command::Purge { queue, upto: 9, except: Numbers::of(&[4, 6]) };
         assert_eq!(Command::decode(&mut from), Ok(purge));
         assert_eq!(Command::decode(&mut from), Ok(Command::Trim { queue, upto: 7 }));

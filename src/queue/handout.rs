@@ -29,13 +29,31 @@ pub struct Consumer {
     pub exclusive: bool,
 }
 
+/// A message as it was handed out. Where one leader hands it to one node twice, it came back in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Holding {
+    /// Its number.
+    pub message: u64,
+    /// How often it had come back before.
+    pub returns: u32,
+}
+
 /// A message that is to go to a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HandedOut {
     /// Who gets it.
     pub to: ConsumerKey,
-    /// The message's number.
-    pub message: u64,
+    /// What it gets.
+    pub holding: Holding,
+}
+
+/// Who holds a message.
+#[derive(Debug, Clone, Copy)]
+struct Holder {
+    key: ConsumerKey,
+    returns: u32,
+    /// It is gone, and the leader is about to return what it held.
+    gone: bool,
 }
 
 #[derive(Debug)]
@@ -57,9 +75,7 @@ pub struct Handout {
     cursor: u64,
     /// Messages before the cursor that are ready again.
     returned: BTreeSet<u64>,
-    held: HashMap<u64, ConsumerKey>,
-    /// Held by who is gone, and about to be returned by the leader.
-    returning: HashMap<u64, ConsumerKey>,
+    held: HashMap<u64, Holder>,
     /// By priority, the highest first; among equals, whoever was served longest ago first.
     consumers: Vec<Attached>,
     had_consumers: bool,
@@ -77,7 +93,7 @@ impl Handout {
             return false;
         }
         self.consumers.retain(|other| other.consumer.key != consumer.key);
-        let held = self.held.values().filter(|holder| **holder == consumer.key).count();
+        let held = self.held.values().filter(|holder| holder.key == consumer.key).count();
         let at = self.consumers.partition_point(|other| other.consumer.priority >= consumer.priority);
         self.consumers.insert(at, Attached { consumer, held: u32::try_from(held).unwrap_or(u32::MAX) });
         self.had_consumers = true;
@@ -91,17 +107,13 @@ impl Handout {
         self.consumers.len() < before
     }
 
-    /// A consumer says that it holds these. Gives those that it does not hold: they are gone, or another's.
-    pub fn claim(&mut self, queue: &Queue, key: ConsumerKey, messages: &[u64]) -> Vec<u64> {
-        let mut lost = Vec::new();
-        for message in messages {
-            match self.held.get(message) {
-                Some(holder) if *holder == key => {}
-                None if queue.contains(*message) => self.hold(*message, key),
-                _ => lost.push(*message),
-            }
+    /// A consumer says that it holds a message, or that it has given it back and does not know whether it is back. Leaves
+    /// alone what another one holds.
+    pub fn claim(&mut self, queue: &Queue, key: ConsumerKey, holding: Holding, given_back: bool) {
+        let is_back = given_back && queue.returns(holding.message) != holding.returns;
+        if queue.contains(holding.message) && !is_back && !self.held.contains_key(&holding.message) {
+            self.hold(holding, key);
         }
-        lost
     }
 
     /// More deliveries may be put under way.
@@ -122,33 +134,35 @@ impl Handout {
             let priority = attached.consumer.priority;
             let end = self.consumers.partition_point(|other| other.consumer.priority >= priority);
             self.consumers.insert(end, attached);
-            self.mark_held(message, to);
-            out.push(HandedOut { to, message });
+            let holding = Holding { message, returns: queue.returns(message) };
+            self.mark_held(holding, to);
+            out.push(HandedOut { to, holding });
         }
     }
 
     /// Takes one message for a get.
-    pub fn take(&mut self, queue: &Queue, key: ConsumerKey) -> Option<u64> {
+    pub fn take(&mut self, queue: &Queue, key: ConsumerKey) -> Option<Holding> {
         let message = self.next_ready(queue)?;
-        self.hold(message, key);
-        Some(message)
+        let holding = Holding { message, returns: queue.returns(message) };
+        self.hold(holding, key);
+        Some(holding)
     }
 
     /// What this get took already, where it asks again.
     #[must_use]
-    pub fn taken(&self, key: ConsumerKey) -> Option<u64> {
-        self.held.iter().find(|(_, holder)| **holder == key).map(|(message, _)| *message)
-    }
-
-    /// Who holds a message.
-    #[must_use]
-    pub fn holder(&self, message: u64) -> Option<ConsumerKey> {
-        self.held.get(&message).copied()
+    pub fn taken(&self, key: ConsumerKey) -> Option<Holding> {
+        self.holdings().find(|(_, holder)| holder.key == key).map(|(holding, _)| holding)
     }
 
     /// What consumers of a node hold.
-    pub fn held_on(&self, node: u64) -> impl Iterator<Item = (u64, ConsumerKey)> {
-        self.held.iter().filter(move |(_, holder)| holder.node == node).map(|(message, holder)| (*message, *holder))
+    pub fn held_on(&self, node: u64) -> impl Iterator<Item = (Holding, ConsumerKey)> {
+        self.holdings()
+            .filter(move |(_, holder)| holder.key.node == node)
+            .map(|(holding, holder)| (holding, holder.key))
+    }
+
+    fn holdings(&self) -> impl Iterator<Item = (Holding, Holder)> {
+        self.held.iter().map(|(message, holder)| (Holding { message: *message, returns: holder.returns }, *holder))
     }
 
     /// Messages that somebody holds, in order.
@@ -163,22 +177,20 @@ impl Handout {
     pub fn removed(&mut self, message: u64) {
         self.let_go(message);
         self.returned.remove(&message);
-        self.returning.remove(&message);
     }
 
     /// All messages up to this one that nobody holds have left the queue.
     pub fn purged(&mut self, queue: &Queue) {
         self.returned.retain(|message| queue.contains(*message));
         self.held.retain(|message, _| queue.contains(*message));
-        self.returning.retain(|message, _| queue.contains(*message));
     }
 
-    /// A message was returned by a node. It is ready again where that node holds it, or who held it is gone; where it was
-    /// handed out anew since, it stays with who holds it now. Gives whether it is ready.
-    pub fn returned(&mut self, message: u64, by: u64) -> bool {
-        let gone = self.returning.remove(&message);
-        let holder = self.held.get(&message).copied();
-        if !holder.is_some_and(|holder| holder.node == by || Some(holder) == gone) {
+    /// A message that a node's consumer held was returned. It is ready again, and stays where it is if it was handed out
+    /// since. Gives whether it is ready.
+    pub fn returned(&mut self, holding: Holding, node: u64) -> bool {
+        let message = holding.message;
+        let is_held = |holder: &Holder| holder.key.node == node && holder.returns == holding.returns;
+        if !self.held.get(&message).is_some_and(is_held) {
             return false;
         }
         self.let_go(message);
@@ -189,19 +201,18 @@ impl Handout {
     }
 
     /// Who held a message is gone, and the leader is to return it; it is held until then. Gives false where it is being
-    /// returned already.
-    pub fn returning(&mut self, message: u64) -> bool {
-        let Some(holder) = self.held.get(&message) else { return false };
-        self.returning.insert(message, *holder) != Some(*holder)
+    /// returned already, or held otherwise.
+    pub fn holder_gone(&mut self, holding: Holding) -> bool {
+        let held = self.held.get_mut(&holding.message).filter(|holder| holder.returns == holding.returns);
+        held.is_some_and(|holder| !std::mem::replace(&mut holder.gone, true))
     }
 
     /// A node is gone: so are its consumers. Gives what they held and is to be returned; it stays held until then.
-    pub fn node_gone(&mut self, node: u64) -> Vec<u64> {
+    pub fn node_gone(&mut self, node: u64) -> Vec<Holding> {
         self.consumers.retain(|other| other.consumer.key.node != node);
-        let mut held: Vec<u64> =
-            self.held.iter().filter(|(_, holder)| holder.node == node).map(|(message, _)| *message).collect();
+        let mut held: Vec<Holding> = self.held_on(node).map(|(holding, _)| holding).collect();
         held.sort_unstable();
-        held.retain(|message| self.returning(*message));
+        held.retain(|holding| self.holder_gone(*holding));
         held
     }
 
@@ -232,24 +243,23 @@ impl Handout {
         self.consumers.iter_mut().find(|attached| attached.consumer.key == key)
     }
 
-    fn hold(&mut self, message: u64, key: ConsumerKey) {
+    fn hold(&mut self, holding: Holding, key: ConsumerKey) {
         if let Some(found) = self.find(key) {
             found.held += 1;
         }
-        self.mark_held(message, key);
+        self.mark_held(holding, key);
     }
 
-    fn mark_held(&mut self, message: u64, key: ConsumerKey) {
+    fn mark_held(&mut self, Holding { message, returns }: Holding, key: ConsumerKey) {
         self.returned.remove(&message);
-        self.held.insert(message, key);
+        self.held.insert(message, Holder { key, returns, gone: false });
     }
 
-    fn let_go(&mut self, message: u64) -> bool {
-        let Some(key) = self.held.remove(&message) else { return false };
-        if let Some(found) = self.find(key) {
+    fn let_go(&mut self, message: u64) {
+        let Some(holder) = self.held.remove(&message) else { return };
+        if let Some(found) = self.find(holder.key) {
             found.held = found.held.saturating_sub(1);
         }
-        true
     }
 
     fn next_ready(&mut self, queue: &Queue) -> Option<u64> {
@@ -282,6 +292,10 @@ mod tests {
         queue
     }
 
+    fn unreturned(message: u64) -> Holding {
+        Holding { message, returns: 0 }
+    }
+
     fn consumer(key: ConsumerKey, prefetch: u16) -> Consumer {
         Consumer { key, prefetch: Some(prefetch), window: 100, priority: 0, exclusive: false }
     }
@@ -289,7 +303,7 @@ mod tests {
     fn handed(handout: &mut Handout, queue: &Queue) -> Vec<(u64, u64)> {
         let mut out = Vec::new();
         handout.hand_out(queue, &mut out);
-        out.iter().map(|handed| (handed.to.node, handed.message)).collect()
+        out.iter().map(|handed| (handed.to.node, handed.holding.message)).collect()
     }
 
     #[test]
@@ -315,13 +329,15 @@ mod tests {
 
     #[test]
     fn a_returned_message_goes_out_before_later_ones() {
-        let queue = queue(3);
+        let mut queue = queue(3);
         let mut handout = Handout::default();
         handout.attach(consumer(A, 2));
         assert_eq!(handed(&mut handout, &queue), [(1, 1), (1, 2)]);
-        assert!(handout.returned(1, 1));
+        assert!(!handout.returned(unreturned(1), 2), "another node holds it");
+        assert!(handout.returned(unreturned(1), 1));
+        queue.count_return(1, 0);
         assert_eq!(handed(&mut handout, &queue), [(1, 1)]);
-        assert!(!handout.returned(1, 2), "it is another node's now");
+        assert!(!handout.returned(unreturned(1), 1), "it was handed out since");
         assert_eq!(handed(&mut handout, &queue), []);
     }
 
@@ -338,10 +354,23 @@ mod tests {
     fn what_a_consumer_claims_after_a_change_of_leader_is_not_handed_out_again() {
         let queue = queue(4);
         let mut handout = Handout::default();
-        assert_eq!(handout.claim(&queue, B, &[2, 3, 9]), [9]);
+        [2, 3, 9].into_iter().for_each(|message| handout.claim(&queue, B, unreturned(message), false));
         handout.attach(consumer(A, 10));
         assert_eq!(handed(&mut handout, &queue), [(1, 1), (1, 4)]);
-        assert_eq!(handout.claim(&queue, B, &[1]), [1]);
+        handout.claim(&queue, B, unreturned(1), false);
+        assert_eq!(handout.held_on(2).count(), 2, "it is another's by now");
+    }
+
+    #[test]
+    fn what_is_being_given_back_is_not_handed_out_before_it_is_back() {
+        let mut queue = queue(2);
+        queue.count_return(2, 0);
+        let mut handout = Handout::default();
+        [1, 2].into_iter().for_each(|message| handout.claim(&queue, B, unreturned(message), true));
+        handout.attach(consumer(A, 10));
+        assert_eq!(handed(&mut handout, &queue), [(1, 2)]);
+        assert!(handout.returned(unreturned(1), 2));
+        assert_eq!(handed(&mut handout, &queue), [(1, 1)]);
     }
 
     #[test]
@@ -350,9 +379,10 @@ mod tests {
         let mut handout = Handout::default();
         handout.attach(consumer(A, 2));
         handed(&mut handout, &queue);
-        assert_eq!(handout.node_gone(1), [1, 2]);
+        assert_eq!(handout.node_gone(1), [1, 2].map(unreturned));
         assert!(handout.is_deserted());
-        assert!(handout.returned(1, 9) && handout.returned(2, 9));
+        assert!(handout.node_gone(1).is_empty(), "they are being returned");
+        assert!(handout.returned(unreturned(1), 1) && handout.returned(unreturned(2), 1));
         handout.attach(consumer(B, 5));
         assert_eq!(handed(&mut handout, &queue), [(2, 1), (2, 2)]);
     }

@@ -24,6 +24,8 @@
 
 mod command;
 mod entries;
+#[cfg(test)]
+mod fixture;
 mod handout;
 mod message;
 mod numbers;
@@ -36,7 +38,7 @@ mod shard;
 mod stored;
 
 pub use command::{Command, CommandWriter, Outcome, Request, decode_outcomes, encode_request};
-pub use handout::{Consumer, ConsumerKey, HandedOut, Handout};
+pub use handout::{Consumer, ConsumerKey, HandedOut, Handout, Holding};
 pub use message::{decode as decode_message, encode as encode_message};
 pub use numbers::Numbers;
 pub use opened::OpenedEntry;

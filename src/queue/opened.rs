@@ -114,18 +114,9 @@ pub(crate) fn distil(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CommandWriter, Request, encode_request};
+    use crate::{CommandWriter, Request, encode_request, fixture::message};
 
     const A: QueueId = QueueId::MIN;
-
-    fn message(body: &str) -> ferrymq_core::Message {
-        ferrymq_core::Message {
-            exchange: ferrymq_core::ExchangeName::default_exchange(),
-            routing_key: ferrymq_core::RoutingKey::new("q").unwrap(),
-            properties: ferrymq_core::Properties::default(),
-            body: Bytes::copy_from_slice(body.as_bytes()),
-        }
-    }
 
     fn body(opened: &OpenedEntry, queue: QueueId, ordinal: u32) -> String {
         let bytes = opened.message(queue, ordinal).unwrap().clone();

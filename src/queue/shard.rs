@@ -52,8 +52,10 @@ pub enum Effect {
         queue: QueueId,
         /// Its number.
         message: u64,
-        /// The node that returned it.
-        by: u64,
+        /// The node whose consumer held it.
+        node: u64,
+        /// How often it had come back when that node got it.
+        returns: u32,
     },
     /// All messages up to a number have left their queue, but for those that somebody holds.
     Purged {
@@ -107,7 +109,7 @@ impl ShardMachine {
                 Turn::Taken => Outcome::Applied,
                 Turn::Take => {
                     for command in Commands(Reader::new(request.commands)) {
-                        self.run(at, request.node, command, effects);
+                        self.run(at, command, effects);
                     }
                     Outcome::Applied
                 }
@@ -159,7 +161,7 @@ impl ShardMachine {
         })
     }
 
-    fn run(&mut self, at: Moment, by: u64, command: Command, effects: &mut Effects) {
+    fn run(&mut self, at: Moment, command: Command, effects: &mut Effects) {
         match command {
             Command::Enqueue { queue, message } => {
                 let stored = self.queues.entry(queue).or_default();
@@ -182,11 +184,11 @@ impl ShardMachine {
             Command::Accept { queue, messages } | Command::Discard { queue, messages } => {
                 self.remove(queue, &messages, effects);
             }
-            Command::Requeue { queue, messages } => {
+            Command::Requeue { queue, node, returns, messages } => {
                 let Some(stored) = self.queues.get_mut(&queue) else { return };
                 for message in within(&messages, stored) {
-                    if stored.count_return(message) {
-                        effects.happened.push(Effect::Returned { queue, message, by });
+                    if stored.count_return(message, returns) {
+                        effects.happened.push(Effect::Returned { queue, message, node, returns });
                     }
                 }
             }
@@ -333,7 +335,7 @@ fn within(messages: &Numbers, queue: &Queue) -> impl Iterator<Item = u64> + use<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CommandWriter, Request, encode_request};
+    use crate::{CommandWriter, Holding, Request, encode_request, fixture::message};
 
     const QUEUE: QueueId = QueueId::MIN;
 
@@ -378,15 +380,6 @@ mod tests {
         out.freeze()
     }
 
-    fn message(body: &str) -> ferrymq_core::Message {
-        ferrymq_core::Message {
-            exchange: ferrymq_core::ExchangeName::default_exchange(),
-            routing_key: ferrymq_core::RoutingKey::new("q").unwrap(),
-            properties: ferrymq_core::Properties::default(),
-            body: Bytes::copy_from_slice(body.as_bytes()),
-        }
-    }
-
     fn put(text: &'static str) -> impl FnOnce(&mut CommandWriter) {
         move |commands| commands.enqueue(QUEUE, &message(text))
     }
@@ -407,8 +400,10 @@ mod tests {
         let mut shard = Shard::new();
         let effects = shard.write(put("m"));
         assert_eq!(effects.happened, [Effect::Enqueued { queue: QUEUE, first: 1, count: 1 }]);
-        let effects = shard.write(|commands| commands.requeue(QUEUE, &[1]));
-        assert_eq!(effects.happened, [Effect::Returned { queue: QUEUE, message: 1, by: 1 }]);
+        let held = [Holding { message: 1, returns: 0 }];
+        let effects = shard.write(|commands| commands.requeue(QUEUE, 1, &held));
+        assert_eq!(effects.happened, [Effect::Returned { queue: QUEUE, message: 1, node: 1, returns: 0 }]);
+        shard.write(|commands| commands.requeue(QUEUE, 1, &held));
         assert_eq!(shard.machine.queue(QUEUE).unwrap().returns(1), 1);
     }
 
@@ -418,7 +413,12 @@ mod tests {
         shard.write(put("m"));
         let effects = shard.write(|commands| commands.accept(QUEUE, &[1]));
         assert_eq!((effects.happened.len(), effects.freed), (1, vec![0]));
-        assert_eq!(shard.write(|commands| commands.requeue(QUEUE, &[1, 7])).happened, []);
+        assert_eq!(
+            shard
+                .write(|commands| commands.requeue(QUEUE, 1, &[1, 7].map(|message| Holding { message, returns: 0 })))
+                .happened,
+            []
+        );
     }
 
     #[test]

@@ -139,12 +139,14 @@ impl Queue {
         }
     }
 
-    pub(crate) fn count_return(&mut self, number: u64) -> bool {
+    pub(crate) fn count_return(&mut self, number: u64, before: u32) -> bool {
         if !self.contains(number) {
             return false;
         }
-        let returns = self.returns.entry(number).or_default();
-        *returns = returns.saturating_add(1);
+        // Returned twice by who held it once, it came back once.
+        if self.returns(number) == before {
+            self.returns.insert(number, before.saturating_add(1));
+        }
         true
     }
 

@@ -6,10 +6,10 @@ use std::{
 };
 
 use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender, Settlement};
-use ferrymq_queue::{QueueId, decode_message};
+use ferrymq_queue::{Holding, QueueId, decode_message};
 
 use crate::{
-    link::{Attachment, Claims},
+    link::{Attachment, Claimed, Claims},
     shard::Handed,
 };
 
@@ -49,21 +49,28 @@ struct Entry {
 #[derive(Debug)]
 struct Held {
     shard: u32,
-    /// Consumer (or get) and session by message.
-    messages: HashMap<u64, (u64, u64)>,
-    /// Those that are being settled, and how.
-    settling: HashMap<u64, Settlement>,
+    messages: HashMap<u64, Hold>,
+}
+
+#[derive(Debug)]
+struct Hold {
+    /// The consumer, or the get.
+    consumer: u64,
+    session: u64,
+    /// How often it had come back before.
+    returns: u32,
+    /// How it is being settled.
+    settling: Option<Settlement>,
 }
 
 impl Held {
     fn of(shard: u32) -> Self {
-        Self { shard, messages: HashMap::new(), settling: HashMap::new() }
+        Self { shard, messages: HashMap::new() }
     }
 
     /// A message came: it is held from now on, whatever was done with it before.
-    fn hold(&mut self, message: u64, holder: (u64, u64)) {
-        self.settling.remove(&message);
-        self.messages.insert(message, holder);
+    fn hold(&mut self, Holding { message, returns }: Holding, consumer: u64, session: u64) {
+        self.messages.insert(message, Hold { consumer, session, returns, settling: None });
     }
 }
 
@@ -141,8 +148,8 @@ impl Consumers {
         });
         let mut held = Vec::new();
         for (queue, of_queue) in &state.held {
-            let unsettled = of_queue.messages.iter().filter(|(message, _)| !of_queue.settling.contains_key(message));
-            let of_session = unsettled.filter(|(_, (_, holder))| *holder == session);
+            let unsettled = of_queue.messages.iter().filter(|(_, hold)| hold.settling.is_none());
+            let of_session = unsettled.filter(|(_, hold)| hold.session == session);
             let mut messages: Vec<u64> = of_session.map(|(message, _)| *message).collect();
             if !messages.is_empty() {
                 messages.sort_unstable();
@@ -160,18 +167,19 @@ impl Consumers {
             return Vec::new();
         }
         let State { consumers, held, .. } = &mut *state;
-        let Some(entry) = consumers.get(&consumer) else {
-            return messages.into_iter().map(|(message, ..)| message).collect();
-        };
-        let holder = (consumer, entry.session);
         let held = held.entry(queue).or_insert_with(|| Held::of(shard));
+        let session = consumers.get(&consumer).map_or(0, |entry| entry.session);
+        messages.iter().for_each(|(holding, _)| held.hold(*holding, consumer, session));
+        let Some(entry) = consumers.get(&consumer) else {
+            return messages.into_iter().map(|(holding, _)| holding.message).collect();
+        };
         let mut deliveries = Vec::with_capacity(messages.len());
-        for (number, redelivered, bytes) in messages {
+        for (holding, bytes) in messages {
+            let number = holding.message;
             match decode_message(bytes) {
                 Ok(message) => {
-                    held.hold(number, holder);
                     let id = DeliveryId { queue, message: number, reader: None };
-                    deliveries.push(Delivery { id, redelivered, message });
+                    deliveries.push(Delivery { id, redelivered: holding.returns > 0, message });
                 }
                 Err(error) => tracing::error!(%queue, number, %error, "a stored message cannot be read"),
             }
@@ -193,14 +201,14 @@ impl Consumers {
 
     /// A get took a message from the leader of this term. Gives false where another one has followed that, which does not
     /// know of it: then nothing was taken.
-    pub(crate) fn took(&self, number: u64, term: u64, queue: QueueId, message: u64, session: u64) -> bool {
+    pub(crate) fn took(&self, number: u64, term: u64, queue: QueueId, holding: Holding, session: u64) -> bool {
         let mut state = self.state();
         let Some(shard) = state.getting.get(&number).copied() else { return false };
         if state.terms.get(&shard).is_some_and(|known| *known > term) {
             return false;
         }
         state.getting.remove(&number);
-        state.held.entry(queue).or_insert_with(|| Held::of(shard)).hold(message, (number, session));
+        state.held.entry(queue).or_insert_with(|| Held::of(shard)).hold(holding, number, session);
         true
     }
 
@@ -209,12 +217,18 @@ impl Consumers {
         self.state().getting.remove(&number)
     }
 
-    /// These messages are being settled.
-    pub(crate) fn settling(&self, queue: QueueId, messages: &[u64], settlement: Settlement) {
+    /// These messages are being settled. Gives how they were held.
+    pub(crate) fn settling(&self, queue: QueueId, messages: &[u64], settlement: Settlement) -> Vec<Holding> {
         let mut state = self.state();
-        let Some(held) = state.held.get_mut(&queue) else { return };
-        let known = messages.iter().filter(|message| held.messages.contains_key(message));
-        held.settling.extend(known.map(|message| (*message, settlement)));
+        let Some(held) = state.held.get_mut(&queue) else { return Vec::new() };
+        let mut holdings = Vec::with_capacity(messages.len());
+        for message in messages {
+            if let Some(hold) = held.messages.get_mut(message) {
+                hold.settling = Some(settlement);
+                holdings.push(Holding { message: *message, returns: hold.returns });
+            }
+        }
+        holdings
     }
 
     /// These messages are settled. One that came again meanwhile is held anew, and stays so.
@@ -222,7 +236,7 @@ impl Consumers {
         let mut state = self.state();
         let Some(held) = state.held.get_mut(&queue) else { return };
         for message in messages {
-            if held.settling.remove(message).is_some() {
+            if held.messages.get(message).is_some_and(|hold| hold.settling.is_some()) {
                 held.messages.remove(message);
             }
         }
@@ -276,13 +290,13 @@ impl Consumers {
         let attachments = of_shard.map(|entry| entry.attachment.clone()).collect();
         let mut held = Vec::new();
         for (queue, of_queue) in state.held.iter().filter(|(_, held)| held.shard == shard) {
-            let mut by_consumer: HashMap<u64, Vec<u64>> = HashMap::new();
-            // What is being given back may be another's by now.
-            let given_back = |message| of_queue.settling.get(message) == Some(&Settlement::Requeue);
-            for (message, (consumer, _)) in of_queue.messages.iter().filter(|(message, _)| !given_back(*message)) {
-                by_consumer.entry(*consumer).or_default().push(*message);
+            let mut by_consumer: HashMap<u64, Vec<Claimed>> = HashMap::new();
+            for (message, hold) in &of_queue.messages {
+                let given_back = hold.settling == Some(Settlement::Requeue);
+                let claimed = Claimed { message: *message, returns: hold.returns, given_back };
+                by_consumer.entry(hold.consumer).or_default().push(claimed);
             }
-            held.extend(by_consumer.into_iter().map(|(consumer, messages)| (queue.get(), consumer, messages)));
+            held.extend(by_consumer.into_iter().map(|(consumer, claimed)| (queue.get(), consumer, claimed)));
         }
         let getting = state.getting.iter().filter(|(_, of)| **of == shard).map(|(number, _)| *number).collect();
         Some(Claims { epoch, attachments, held, getting })
@@ -298,7 +312,7 @@ mod tests {
         let (consumers, queue) = (Consumers::default(), QueueId::MIN);
         let take = |session| {
             let number = consumers.get_begins(1);
-            assert!(consumers.took(number, 5, queue, 7, session));
+            assert!(consumers.took(number, 5, queue, Holding { message: 7, returns: 0 }, session));
         };
         take(3);
         consumers.settling(queue, &[7], Settlement::Requeue);

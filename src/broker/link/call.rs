@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use ferrymq_core::LogPosition;
-use ferrymq_queue::{ConsumerKey, Outcome, QueueId, Request};
+use ferrymq_queue::{ConsumerKey, Holding, Outcome, QueueId, Request};
 use ferrymq_wire::{Malformed, Reader, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -95,9 +95,16 @@ pub(crate) struct GetReply {
     /// The leader's term.
     pub(crate) term: u64,
     pub(crate) message: u64,
-    pub(crate) redelivered: bool,
+    /// How often it had come back.
+    pub(crate) returns: u32,
     pub(crate) bytes: Vec<u8>,
     pub(crate) remaining: u64,
+}
+
+impl GetReply {
+    pub(crate) fn holding(&self) -> Holding {
+        Holding { message: self.message, returns: self.returns }
+    }
 }
 
 /// A shard, as its leader sees it.
@@ -115,10 +122,26 @@ pub(crate) struct Claims {
     /// The epoch of that leader that this answers.
     pub(crate) epoch: u64,
     pub(crate) attachments: Vec<Attachment>,
-    /// Queue, consumer or get, messages.
-    pub(crate) held: Vec<(u64, u64, Vec<u64>)>,
+    /// By queue, and consumer or get.
+    pub(crate) held: Vec<(u64, u64, Vec<Claimed>)>,
     /// Gets that are under way.
     pub(crate) getting: Vec<u64>,
+}
+
+/// A message that a consumer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Claimed {
+    pub(crate) message: u64,
+    /// How often it had come back when the consumer got it.
+    pub(crate) returns: u32,
+    /// The consumer gave it back since, and it is not known whether it is back.
+    pub(crate) given_back: bool,
+}
+
+impl Claimed {
+    pub(crate) fn holding(&self) -> Holding {
+        Holding { message: self.message, returns: self.returns }
+    }
 }
 
 /// What a node has too little of, so that publishers wait.
@@ -174,7 +197,7 @@ pub(crate) enum Tell {
     /// A request for a shard that you lead.
     Submit { shard: u32, request: Request },
     /// Messages for a consumer of yours.
-    Deliver { shard: u32, term: u64, to: ConsumerKey, queue: QueueId, messages: Vec<(u64, bool, Bytes)> },
+    Deliver { shard: u32, term: u64, to: ConsumerKey, queue: QueueId, messages: Vec<(Holding, Bytes)> },
     /// The rest.
     Notice(Notice),
 }
@@ -194,16 +217,16 @@ impl Tell {
                 ferrymq_queue::encode_request(request, &mut out);
             }
             Self::Deliver { shard, term, to, queue, messages } => {
-                out.reserve(64 + messages.iter().map(|(_, _, bytes)| bytes.len() + 16).sum::<usize>());
+                out.reserve(64 + messages.iter().map(|(_, bytes)| bytes.len() + 16).sum::<usize>());
                 out.write_u8(DELIVER);
                 out.write_u32(*shard);
                 out.write_u64(*term);
                 out.write_u64(to.node);
                 out.write_u64(to.consumer);
                 out.write_u64(queue.get());
-                for (number, redelivered, bytes) in messages {
-                    out.write_u64(*number);
-                    out.write_u8(u8::from(*redelivered));
+                for (holding, bytes) in messages {
+                    out.write_u64(holding.message);
+                    out.write_u32(holding.returns);
                     out.write_bytes(bytes);
                 }
             }
@@ -235,7 +258,8 @@ impl Tell {
                 let queue = QueueId::new(from.u64("queue")?).ok_or(Malformed::Unknown { field: "queue", value: 0 })?;
                 let mut messages = Vec::new();
                 while !from.is_empty() {
-                    messages.push((from.u64("number")?, from.u8("redelivered")? == 1, from.bytes("message")?));
+                    let holding = Holding { message: from.u64("number")?, returns: from.u32("returns")? };
+                    messages.push((holding, from.bytes("message")?));
                 }
                 Ok(Self::Deliver { shard, term, to, queue, messages })
             }

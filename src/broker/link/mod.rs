@@ -29,7 +29,8 @@ use bytes::Bytes;
 use ferrymq_replication::{Lane, NodeId, TransportError};
 
 pub(crate) use call::{
-    Attachment, Call, Claims, GetReply, Notice, QueueCounts, Reply, ShardReport, Shortage, Tell, decode, encode,
+    Attachment, Call, Claimed, Claims, GetReply, Notice, QueueCounts, Reply, ShardReport, Shortage, Tell, decode,
+    encode,
 };
 pub(crate) use dial::{Peer, ask};
 pub(crate) use frame::Hello;

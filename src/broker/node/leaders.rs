@@ -136,11 +136,10 @@ impl Inner {
             other.told = epoch;
             anew
         });
-        for (shard, term) in shards {
-            if anew {
-                self.consumers().forget_leader(shard);
-            }
-            self.on_leader(shard, term, from);
+        if anew {
+            self.tell_anew(from, shards);
+        } else {
+            shards.into_iter().for_each(|(shard, term)| self.on_leader(shard, term, from));
         }
         self.update_blocked();
     }
@@ -168,8 +167,8 @@ impl Inner {
     pub(super) fn on_claims(&self, from: NodeId, shard: u32, term: u64, claims: Claims) {
         let Some(replica) = self.replica(shard) else { return };
         let missing = replica.group.machine().claim(from, term, claims);
-        for (queue, messages) in missing {
-            self.put(shard, None, |commands| commands.requeue(queue, &messages));
+        for (queue, held) in missing {
+            self.put(shard, None, |commands| commands.requeue(queue, from, &held));
         }
     }
 
@@ -186,9 +185,14 @@ impl Inner {
             return self.tell_leads(node);
         }
         self.leaders.other(node, |other| other.told = epoch);
-        for (shard, term) in self.led() {
+        self.tell_anew(node, self.led());
+    }
+
+    /// Tells a leader of these shards once more what this node's consumers hold.
+    fn tell_anew(&self, leader: NodeId, shards: Vec<(u32, u64)>) {
+        for (shard, term) in shards {
             self.consumers().forget_leader(shard);
-            self.on_leader(shard, term, node);
+            self.on_leader(shard, term, leader);
         }
     }
 
@@ -202,10 +206,7 @@ impl Inner {
         if reachable {
             self.doubt(node);
             // What was told it may not have come either.
-            for (shard, term) in self.leaders.led_by(node) {
-                self.consumers().forget_leader(shard);
-                self.on_leader(shard, term, node);
-            }
+            self.tell_anew(node, self.leaders.led_by(node));
             self.all_outboxes().into_iter().for_each(|outbox| outbox.send_again(&**self, 0));
             return;
         }
@@ -226,8 +227,8 @@ impl Inner {
         self.leaders.other(node, |other| other.released += 1);
         for (shard, replica) in self.all_replicas() {
             let held = replica.group.machine().node_gone(node);
-            for (queue, messages) in held {
-                self.put(shard, None, |commands| commands.requeue(queue, &messages));
+            for (queue, held) in held {
+                self.put(shard, None, |commands| commands.requeue(queue, node, &held));
             }
         }
         self.tell_leads(node);

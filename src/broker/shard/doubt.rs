@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ferrymq_queue::{ConsumerKey, Handout, QueueId};
+use ferrymq_queue::{ConsumerKey, Handout, Holding, QueueId};
 
 use crate::link::Claims;
 
@@ -10,14 +10,14 @@ use crate::link::Claims;
 pub(super) struct Doubt {
     /// Answers of this epoch settle it.
     epoch: u64,
-    held: HashMap<(QueueId, u64), ConsumerKey>,
+    held: HashMap<(QueueId, u64), (u32, ConsumerKey)>,
     attached: Vec<(QueueId, ConsumerKey)>,
 }
 
 /// What turned out not to be with the node.
 pub(super) struct Missing {
     /// To be given back, by queue.
-    pub(super) messages: BTreeMap<QueueId, Vec<u64>>,
+    pub(super) held: BTreeMap<QueueId, Vec<Holding>>,
     /// Consumers that are there no more.
     pub(super) consumers: Vec<(QueueId, ConsumerKey)>,
 }
@@ -32,8 +32,8 @@ impl Doubt {
     ) -> Self {
         let mut doubt = Self { epoch, held: HashMap::new(), attached: Vec::new() };
         for (queue, handout) in handouts {
-            let held = handout.held_on(node).filter(|(message, _)| is_sent(*queue, *message));
-            doubt.held.extend(held.map(|(message, key)| ((*queue, message), key)));
+            let held = handout.held_on(node).filter(|(holding, _)| is_sent(*queue, holding.message));
+            doubt.held.extend(held.map(|(held, key)| ((*queue, held.message), (held.returns, key))));
             doubt.attached.extend(handout.keys().filter(|key| key.node == node).map(|key| (*queue, key)));
         }
         doubt
@@ -50,21 +50,22 @@ impl Doubt {
 
     /// What the node does not have.
     pub(super) fn missing(self, claims: &Claims) -> Missing {
-        let claimed = |(queue, consumer, messages): &(u64, u64, Vec<u64>)| {
-            let (queue, consumer) = (*queue, *consumer);
-            messages.iter().map(move |message| (queue, consumer, *message)).collect::<Vec<_>>()
-        };
-        let claimed: HashSet<(u64, u64, u64)> = claims.held.iter().flat_map(claimed).collect();
+        let claimed = claims
+            .held
+            .iter()
+            .flat_map(|(queue, consumer, held)| held.iter().map(move |claimed| (*queue, *consumer, claimed.holding())));
+        let claimed: HashSet<(u64, u64, Holding)> = claimed.collect();
         let getting: HashSet<u64> = claims.getting.iter().copied().collect();
         let there: HashSet<u64> = claims.attachments.iter().map(|attachment| attachment.consumer).collect();
-        let mut messages: BTreeMap<QueueId, Vec<u64>> = BTreeMap::new();
-        for ((queue, message), key) in self.held {
-            if !getting.contains(&key.consumer) && !claimed.contains(&(queue.get(), key.consumer, message)) {
-                messages.entry(queue).or_default().push(message);
+        let mut held: BTreeMap<QueueId, Vec<Holding>> = BTreeMap::new();
+        for ((queue, message), (returns, key)) in self.held {
+            let holding = Holding { message, returns };
+            if !getting.contains(&key.consumer) && !claimed.contains(&(queue.get(), key.consumer, holding)) {
+                held.entry(queue).or_default().push(holding);
             }
         }
-        messages.values_mut().for_each(|messages| messages.sort_unstable());
+        held.values_mut().for_each(|held| held.sort_unstable());
         let consumers = self.attached.into_iter().filter(|(_, key)| !there.contains(&key.consumer)).collect();
-        Missing { messages, consumers }
+        Missing { held, consumers }
     }
 }

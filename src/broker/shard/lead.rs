@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
-use ferrymq_queue::{ConsumerKey, Effect, HandedOut, Handout, QueueId, ShardMachine};
+use ferrymq_queue::{ConsumerKey, Effect, HandedOut, Handout, Holding, QueueId, ShardMachine};
 use ferrymq_replication::NodeId;
 
 use super::{Handed, Outlet, bodies::Bodies, doubt::Doubt};
@@ -56,8 +56,9 @@ impl Lead {
                     }
                     queue
                 }
-                Effect::Returned { queue, message, by } => {
-                    let let_go = self.handouts.get_mut(&queue).is_some_and(|handout| handout.returned(message, by));
+                Effect::Returned { queue, message, node, returns } => {
+                    let holding = Holding { message, returns };
+                    let let_go = self.handouts.get_mut(&queue).is_some_and(|handout| handout.returned(holding, node));
                     // Somebody else holds it by now.
                     if !let_go {
                         continue;
@@ -89,7 +90,7 @@ impl Lead {
         // Whoever was to get them, and still waits for their bodies, gets them no more: they are handed out anew.
         for (queue, returned) in returned {
             if let Some(waiting) = self.waiting.get_mut(&queue) {
-                waiting.retain(|handed| !returned.contains(&handed.message));
+                waiting.retain(|handed| !returned.contains(&handed.holding.message));
             }
         }
         touched.sort_unstable();
@@ -99,8 +100,11 @@ impl Lead {
 
     /// A node is to tell anew what its consumers hold: what was sent to it until now may not have come.
     pub(super) fn doubt(&mut self, node: NodeId, epoch: u64) {
-        let waiting: HashSet<(QueueId, u64)> =
-            self.waiting.iter().flat_map(|(id, waiting)| waiting.iter().map(|handed| (*id, handed.message))).collect();
+        let waiting: HashSet<(QueueId, u64)> = self
+            .waiting
+            .iter()
+            .flat_map(|(id, waiting)| waiting.iter().map(|handed| (*id, handed.holding.message)))
+            .collect();
         let doubt = Doubt::new(epoch, node, &self.handouts, |queue, message| !waiting.contains(&(queue, message)));
         self.doubts.insert(node, doubt);
     }
@@ -146,7 +150,8 @@ impl Lead {
         let (Some(waiting), Some(queue)) = (self.waiting.get_mut(&id), machine.queue(id)) else { return };
         let mut by_consumer: Vec<(ConsumerKey, Handed)> = Vec::new();
         let mut missing = None;
-        while let Some(HandedOut { to, message }) = waiting.front().copied() {
+        while let Some(HandedOut { to, holding }) = waiting.front().copied() {
+            let message = holding.message;
             // Settled or deleted meanwhile.
             let Some(place) = queue.place(message) else {
                 waiting.pop_front();
@@ -157,7 +162,7 @@ impl Lead {
                 break;
             };
             waiting.pop_front();
-            let item = (message, queue.returns(message) > 0, body);
+            let item = (holding, body);
             match by_consumer.iter_mut().find(|(key, _)| *key == to) {
                 Some((_, messages)) => messages.push(item),
                 None => by_consumer.push((to, vec![item])),
@@ -180,7 +185,7 @@ impl Lead {
             self.waiting.remove(&id);
         }
         for (to, messages) in by_consumer {
-            let numbers = || messages.iter().map(|(message, ..)| *message).collect::<Vec<_>>();
+            let numbers = || messages.iter().map(|(holding, _)| holding.message).collect::<Vec<_>>();
             tracing::trace!(shard, queue = id.get(), term = self.term, ?to, messages = ?numbers(), "delivers");
             outlet.deliver(shard, self.term, to, id, messages);
         }

@@ -3,14 +3,14 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
-use ferrymq_queue::{Consumer, ConsumerKey, Effects, Handout, Moment, Place, QueueId, ShardMachine};
+use ferrymq_queue::{Consumer, ConsumerKey, Effects, Handout, Holding, Moment, Place, QueueId, ShardMachine};
 use ferrymq_replication::{Applied, Machine, NodeId};
 
 use super::{lead::Lead, logs::Logs};
 use crate::link::{Attachment, Claims, GetReply, QueueCounts};
 
 /// Messages as they are handed out: number, whether they were handed out before, and the message encoded.
-pub(crate) type Handed = Vec<(u64, bool, Bytes)>;
+pub(crate) type Handed = Vec<(Holding, Bytes)>;
 
 /// Where a leader's effects go. Called with the shard locked: must not wait, nor come back to the shard.
 pub(crate) trait Outlet: Send + Sync + 'static {
@@ -89,7 +89,7 @@ impl ShardState {
     }
 
     /// A node tells what its consumers hold. Gives what it was taken to hold and does not, which is to be returned.
-    pub(crate) fn claim(&mut self, node: NodeId, term: u64, claims: Claims) -> Vec<(QueueId, Vec<u64>)> {
+    pub(crate) fn claim(&mut self, node: NodeId, term: u64, claims: Claims) -> Vec<(QueueId, Vec<Holding>)> {
         let Some(lead) = self.lead.as_mut().filter(|lead| lead.term == term) else { return Vec::new() };
         tracing::trace!(shard = self.shard, node, term, ?claims, "is told");
         let doubt = lead.doubts.remove(&node);
@@ -98,10 +98,11 @@ impl ShardState {
             doubt => (None, doubt),
         };
         lead.doubts.extend(open.map(|doubt| (node, doubt)));
-        for (queue, consumer, messages) in claims.held {
+        for (queue, consumer, held) in claims.held {
             let Some((id, queue)) = find(&self.machine, queue) else { continue };
             let key = ConsumerKey { node, consumer };
-            lead.handouts.entry(id).or_default().claim(queue, key, &messages);
+            let handout = lead.handouts.entry(id).or_default();
+            held.iter().for_each(|claimed| handout.claim(queue, key, claimed.holding(), claimed.given_back));
         }
         for attachment in claims.attachments {
             let Some((id, _)) = find(&self.machine, attachment.queue) else {
@@ -114,10 +115,10 @@ impl ShardState {
         let mut missing = Vec::new();
         if let Some(settled) = settled {
             settled.consumers.into_iter().for_each(|(queue, key)| self.detach(key, queue.get()));
-            for (queue, mut messages) in settled.messages {
+            for (queue, mut held) in settled.held {
                 if let Some(handout) = self.lead.as_mut().and_then(|lead| lead.handouts.get_mut(&queue)) {
-                    messages.retain(|message| handout.returning(*message));
-                    missing.push((queue, messages));
+                    held.retain(|holding| handout.holder_gone(*holding));
+                    missing.push((queue, held));
                 }
             }
         }
@@ -163,12 +164,11 @@ impl ShardState {
         let taken = handout.taken(key).filter(|_| again).or_else(|| handout.take(queue, key));
         let remaining = handout.ready(queue);
         tracing::trace!(shard = self.shard, ?key, again, ?taken, "a get takes");
-        let Some((message, place)) = taken.and_then(|message| Some((message, queue.place(message)?))) else {
+        let Some((holding, place)) = taken.and_then(|holding| Some((holding, queue.place(holding.message)?))) else {
             return Some(Taken::Nothing);
         };
-        let redelivered = queue.returns(message) > 0;
-        let term = lead.term;
-        let reply = |bytes| GetReply { term, message, redelivered, bytes, remaining };
+        let (term, Holding { message, returns }) = (lead.term, holding);
+        let reply = |bytes| GetReply { term, message, returns, bytes, remaining };
         Some(match lead.bodies.message(&self.machine, id, place) {
             Some(bytes) => Taken::Message(reply(bytes.to_vec())),
             None => Taken::Elsewhere(reply(Vec::new()), place),
@@ -207,7 +207,7 @@ impl ShardState {
     }
 
     /// A node is gone, and so are its consumers: gives what they held, which is to be returned.
-    pub(crate) fn node_gone(&mut self, node: NodeId) -> Vec<(QueueId, Vec<u64>)> {
+    pub(crate) fn node_gone(&mut self, node: NodeId) -> Vec<(QueueId, Vec<Holding>)> {
         let Some(lead) = self.lead.as_mut() else { return Vec::new() };
         let mut held = Vec::new();
         for (id, handout) in &mut lead.handouts {
@@ -312,7 +312,7 @@ mod tests {
 
     impl Outlet for Told {
         fn deliver(&self, _: u32, _: u64, to: ConsumerKey, _: QueueId, messages: Handed) {
-            let delivered = messages.into_iter().map(|(message, again, _)| (to.node, message, again));
+            let delivered = messages.into_iter().map(|(held, _)| (to.node, held.message, held.returns > 0));
             self.delivered.lock().unwrap().extend(delivered);
         }
 
@@ -355,8 +355,8 @@ mod tests {
         state.attach(2, &attachment(7)).unwrap();
         assert_eq!(*told.read.lock().unwrap(), [2]);
         let held = state.node_gone(2);
-        assert_eq!(held, [(QUEUE, vec![1])]);
-        apply(&mut state, 3, |commands| commands.requeue(QUEUE, &[1]));
+        assert_eq!(held, [(QUEUE, vec![Holding { message: 1, returns: 0 }])]);
+        apply(&mut state, 3, |commands| commands.requeue(QUEUE, 2, &held[0].1));
         state.attach(3, &attachment(8)).unwrap();
         state.read(1, vec![(2, Some(entry))]);
         assert_eq!(*told.delivered.lock().unwrap(), [(3, 1, true)]);
