@@ -17,14 +17,11 @@ pub(crate) struct Broker {
     pub(crate) life: Life,
     /// How far its clock is off, in milliseconds.
     pub(crate) clock: i64,
-    /// Something that was on its disk for good is not what it was.
-    pub(crate) damaged: bool,
     /// Its disk may refuse to take or to sync anything.
     pub(crate) failing: bool,
-    /// How often it gave up by itself, lost its power within a write, and noticed damage.
+    /// How often it gave up by itself, and lost its power within a write.
     pub(crate) failed: u64,
     pub(crate) torn: u64,
-    pub(crate) noticed: u64,
 }
 
 /// Whether it runs.
@@ -45,11 +42,9 @@ impl Broker {
             behaviour: Behaviour::new(chance.branch(2)),
             life: Life::Down { until: None },
             clock: 0,
-            damaged: false,
             failing: false,
             failed: 0,
             torn: 0,
-            noticed: 0,
         }
     }
 
@@ -72,7 +67,6 @@ impl Broker {
     /// What was on its disk is gone.
     pub(crate) fn new_volume(&mut self, seed: u64) {
         self.disk = SimulatedDisk::new(seed);
-        self.damaged = false;
     }
 
     /// Nothing is wrong with its disk from now on.

@@ -343,7 +343,6 @@ impl World {
         let within = if self.chance.one_in(2) { length.min(4096) } else { length };
         let (offset, bit) = (self.chance.below(within), self.chance.below(8) as u8);
         let flipped = self.broker(ordinal).disk.flip_bit(&path, offset, bit);
-        self.broker(ordinal).damaged = flipped;
         let group = path.file_stem().and_then(|stem| stem.to_str()?.parse().ok());
         if let (".snapshot", Some(node), Some(group)) = (suffix, node, group) {
             self.had_snapshot.insert((node, group));

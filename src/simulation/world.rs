@@ -213,13 +213,11 @@ impl World {
     fn did_not_start(&mut self, ordinal: u32, error: &StartError) -> Result<(), Failure> {
         let why = whole(error);
         let broker = self.broker(ordinal);
-        if broker.disk.is_dead() || broker.is_to_fail() {
+        let gives_up = matches!(error, StartError::Failed { .. });
+        broker.failed += u64::from(gives_up);
+        if gives_up || broker.disk.is_dead() || broker.is_to_fail() {
             broker.disk = broker.disk.kill();
             self.story.tell(format_args!("broker {ordinal} does not start: {why}"));
-        } else if broker.damaged {
-            broker.noticed += 1;
-            self.story.tell(format_args!("broker {ordinal} does not start, and is given an empty volume: {why}"));
-            self.new_volume(ordinal);
         } else {
             return Err(self.failure(format_args!("broker {ordinal} does not start: {why}")));
         }

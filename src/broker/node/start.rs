@@ -94,6 +94,12 @@ pub enum StartError {
     /// Its copy of the catalogue.
     #[error("cannot open the catalogue")]
     Catalogue(#[source] io::Error),
+    /// Its disk failed while it started, as it may at any time later: see [`Node::failure`].
+    #[error("the disk failed while this broker started, which it is to do again by what was noted: {reason}")]
+    Failed {
+        /// What failed, as a sentence.
+        reason: String,
+    },
     /// The thread that reads its log.
     #[error("cannot start the thread that reads the log")]
     Reader(#[source] io::Error),
@@ -158,7 +164,10 @@ impl Node {
         if inner.identity().membership.is_some() {
             // Whoever adopts it by a link may be at it as well.
             let _one_at_a_time = inner.joining.lock().await;
-            inner.open_catalogue().await.map_err(StartError::Catalogue)?;
+            inner.open_catalogue().await.map_err(|error| match inner.store.failure().borrow().clone() {
+                Some(reason) => StartError::Failed { reason },
+                None => StartError::Catalogue(error),
+            })?;
         } else {
             inner.spawn(inner.clone().join());
         }
