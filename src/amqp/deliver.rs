@@ -5,10 +5,7 @@ use ferrymq_core::{ByteString, Confirmation, ConsumerId, Delivery, Event, Messag
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
-    codec::{
-        BASIC_CLASS, BasicAck, BasicCancel, BasicNack, ConnectionBlocked, ConnectionUnblocked, FrameKind, Writer,
-        begin_frame, end_frame,
-    },
+    codec::{BASIC_CLASS, BasicAck, BasicCancel, BasicNack, FrameKind, Writer, begin_frame, end_frame},
     fault::{Code, Exception, Stop},
     link::Link,
     output::Output,
@@ -21,11 +18,8 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T> {
             Event::Deliveries { channel, consumer, deliveries } => self.on_deliveries(channel, consumer, deliveries),
             Event::Confirms { channel, confirms } => self.on_confirms(channel, confirms),
             Event::ConsumerGone { channel, consumer } => self.on_consumer_gone(channel, consumer),
-            Event::Blocked(reason) if self.peer.blocked => {
-                self.send(0, ConnectionBlocked { reason: reason.into() });
-            }
-            Event::Unblocked if self.peer.blocked => self.send(0, ConnectionUnblocked {}),
-            Event::Blocked(_) | Event::Unblocked => {}
+            Event::Blocked(reason) => self.on_alarm(Some(reason)),
+            Event::Unblocked => self.on_alarm(None),
             Event::Closing(reason) => {
                 let sentence = format!("broker forced connection closure with reason '{reason}'");
                 return Err(Exception::new(Code::ConnectionForced, sentence).into());

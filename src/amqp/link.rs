@@ -25,7 +25,7 @@ use tokio::{
 use crate::{
     Settings,
     channel::{Channel, Channels},
-    codec::Method,
+    codec::{ConnectionBlocked, ConnectionUnblocked, Method},
     fault::{Code, Exception, Stop},
     wire::Wire,
 };
@@ -66,6 +66,17 @@ enum Waiting {
     Output,
 }
 
+/// What this connection knows of why publishers wait. Only one that publishes is told: some clients send nothing at all
+/// while they are blocked, not even acknowledgements.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    /// Why publishers wait, where they do.
+    reason: Option<String>,
+    told: bool,
+    /// A publish waits.
+    publishing: bool,
+}
+
 /// Future that is ready when the broker is to let its clients go.
 pub(crate) type Shutdown = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -85,6 +96,7 @@ pub(crate) struct Link<'a, S, T> {
     pub(crate) made_tags: u64,
     /// Channels whose clients are to be told of confirms.
     pub(crate) with_news: Vec<u16>,
+    pub(crate) alarm: Alarm,
     settling: (Settlement, Vec<DeliveryId>),
     events: Option<EventReceiver>,
     taken_events: Vec<Event>,
@@ -112,6 +124,7 @@ impl<'a, S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'a, S, T> {
             number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             made_tags: 0,
             with_news: Vec::new(),
+            alarm: Alarm::default(),
             settling: (Settlement::Accept, Vec::new()),
             events: Some(events),
             taken_events: Vec::new(),
@@ -176,6 +189,40 @@ impl<'a, S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'a, S, T> {
             self.wire.poll_read(cx)
         })
         .await
+    }
+
+    /// Carries out a publish. Where publishers wait, the client is told that it does, and why.
+    pub(crate) async fn wait_to_publish<R>(&mut self, publish: impl Future<Output = R>) -> Result<R, Stop> {
+        self.alarm.publishing = true;
+        self.tell_alarm();
+        let answer = self.wait(publish).await;
+        self.alarm.publishing = false;
+        answer
+    }
+
+    /// Publishers wait, for a reason, or wait no more.
+    pub(crate) fn on_alarm(&mut self, reason: Option<String>) {
+        self.alarm.reason = reason;
+        self.tell_alarm();
+    }
+
+    fn tell_alarm(&mut self) {
+        match &self.alarm.reason {
+            Some(reason) if self.alarm.publishing && !self.alarm.told => {
+                self.alarm.told = true;
+                let reason = reason.as_str().into();
+                if self.peer.blocked {
+                    self.send(0, ConnectionBlocked { reason });
+                }
+            }
+            None if self.alarm.told => {
+                self.alarm.told = false;
+                if self.peer.blocked {
+                    self.send(0, ConnectionUnblocked {});
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Whether the client takes too little of what it is sent for it to be listened to.

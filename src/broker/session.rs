@@ -45,7 +45,7 @@ impl Session {
     pub(crate) fn open(node: Arc<Inner>, identity: &Identity, host: VirtualHostName, events: EventSender) -> Self {
         let number = node.next_session();
         let publisher = Arc::new(Publisher { events: events.clone(), room: Semaphore::new(ROOM as usize) });
-        node.sessions().insert(number, events);
+        node.add_session(number, events);
         // Sessions that publish little do not all begin with the same partition.
         let turn = AtomicU32::new(number as u32);
         Self { node, number, host, user: identity.user.clone(), publisher, logs: LogConsumers::default(), turn }

@@ -104,13 +104,15 @@ impl FakeBroker {
         self.shared.state().held_confirms.as_ref().map_or(0, Vec::len)
     }
 
-    /// Tells every session that publishing waits.
+    /// Holds publishes, and tells every session why.
     pub fn block(&self, reason: &str) {
+        self.hold_publishes();
         self.tell_all(|| Event::Blocked(reason.to_owned()));
     }
 
-    /// Tells every session that publishing goes on.
+    /// Publishing goes on, which every session is told.
     pub fn unblock(&self) {
+        self.release_publishes();
         self.tell_all(|| Event::Unblocked);
     }
 

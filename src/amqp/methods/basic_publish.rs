@@ -112,7 +112,7 @@ async fn publish_message<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
     let before = link.channels.published_before(number);
     let own = link.channel(number)?.confirms.as_mut().map(|confirms| confirms.next());
     let tag = own.map(|own| Tag { channel: number, sequence: before + own });
-    let outcome = match link.wait(link.session.publish(message, partition, tag)).await? {
+    let outcome = match link.wait_to_publish(link.session.publish(message, partition, tag)).await? {
         Ok(Published::Routed) => return Ok(()),
         Ok(Published::Unroutable(message)) => {
             if mandatory {

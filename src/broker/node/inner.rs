@@ -164,6 +164,17 @@ impl Inner {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A session begins, and is told where publishers wait.
+    pub(crate) fn add_session(&self, number: u64, events: EventSender) {
+        // Under the lock: it is told of the end later than of this.
+        let mut sessions = self.sessions();
+        if let Some(reason) = &*self.blocked.borrow() {
+            // The receiver is its own.
+            let _ = events.send(Event::Blocked(reason.clone()));
+        }
+        sessions.insert(number, events);
+    }
+
     pub(crate) fn next_session(&self) -> u64 {
         self.next_session.fetch_add(1, Ordering::Relaxed)
     }

@@ -171,14 +171,30 @@ async fn a_user_who_lost_the_right_to_be_here_is_told() {
 }
 
 #[tokio::test]
-async fn an_alarm_is_told() {
+async fn an_alarm_is_told_to_those_who_publish() {
     let broker = FakeBroker::new();
-    let mut client = Client::with_channel(&broker).await;
-    broker.block("low on disk");
-    let Method::ConnectionBlocked(blocked) = client.method(0).await else { panic!("not blocked") };
-    assert_eq!(blocked.reason, "low on disk");
-    broker.unblock();
-    assert!(matches!(client.method(0).await, Method::ConnectionUnblocked(_)));
+    let mut consumer = Client::with_channel(&broker).await;
+    consumer.declare(1, "q").await;
+    for is_waiting in [false, true] {
+        let mut publisher = Client::with_channel(&broker).await;
+        if is_waiting {
+            broker.hold_publishes();
+            publisher.publish(1, "q", b"a").await;
+            broker.publishes_are_waiting(1).await;
+        }
+        broker.block("low on disk");
+        if !is_waiting {
+            publisher.sync(1).await;
+            publisher.publish(1, "q", b"a").await;
+        }
+        let Method::ConnectionBlocked(blocked) = publisher.method(0).await else { panic!("not blocked") };
+        assert_eq!(blocked.reason, "low on disk");
+        // One that is told sends nothing, not even what settles its messages.
+        consumer.sync(1).await;
+        broker.unblock();
+        assert!(matches!(publisher.method(0).await, Method::ConnectionUnblocked(_)));
+        publisher.sync(1).await;
+    }
 }
 
 #[tokio::test]

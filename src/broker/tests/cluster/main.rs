@@ -491,6 +491,7 @@ async fn publishers_wait_while_a_broker_takes_too_much_memory_and_go_on_after() 
         cluster.memory.store(65 << 20, Ordering::Relaxed);
         while !matches!(publisher.events.recv().await.unwrap(), Event::Blocked(_)) {}
         let mut consumer = cluster.client(0).await;
+        assert!(matches!(consumer.events.recv().await.unwrap(), Event::Blocked(_)), "who comes later is told as well");
         consumer.consume("q", 10).await;
         let relief = async {
             let got = consumer.receive(1).await;
