@@ -3,13 +3,15 @@
 //! Links and processes can be reached only where the nodes are on this machine: in the cluster of `tests/cluster`.
 
 use std::env;
-use std::path::PathBuf;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
+use kube::{Api, ResourceExt as _};
 
 use crate::command::kubectl;
+use crate::world::World;
 
 /// Whether the nodes are on this machine.
 pub(crate) fn possible() -> bool {
@@ -50,6 +52,80 @@ fn link(node: &str, state: &str) {
 pub(crate) fn kill_processes(pods: &[Pod]) {
     let processes: Vec<_> = pods.iter().map(|pod| process(pod).to_string()).collect();
     run(Command::new("kill").arg("-9").args(processes));
+}
+
+/// Processes that stand still; they go on when this is dropped.
+pub(crate) struct Paused {
+    process: u32,
+}
+
+/// Stops the process of a pod where it is, as a host does that has no time for it.
+pub(crate) fn pause(pod: &Pod) -> Paused {
+    let process = process(pod);
+    signal(process, "-STOP");
+    Paused { process }
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        signal(self.process, "-CONT");
+    }
+}
+
+fn signal(process: u32, signal: &str) {
+    run(Command::new("kill").args([signal, &process.to_string()]));
+}
+
+/// Volumes without any room; there is room again when this is dropped.
+pub(crate) struct Filled {
+    fillers: Vec<PathBuf>,
+}
+
+/// Fills the volumes of these claims, which must be of the class `sized`, to the last block.
+pub(crate) async fn fill(world: &World, claims: &[String]) -> Filled {
+    let mut filled = Filled { fillers: Vec::new() };
+    let mut filling = Vec::new();
+    for claim in claims {
+        let claim = world.api::<PersistentVolumeClaim>().get(claim).await.expect("a broker has a volume");
+        let volume = claim.spec.and_then(|spec| spec.volume_name).expect("the claim is bound");
+        let volume = Api::<PersistentVolume>::all(world.client.clone()).get(&volume).await.expect("it is there");
+        let path = volume.spec.and_then(|spec| spec.host_path).expect("it is a directory of this machine").path;
+        let filler = Path::new(&path).join("filler");
+        filled.fillers.push(filler.clone());
+        // Beside the clients, which must go on being heard.
+        filling.push(tokio::task::spawn_blocking(move || fill_with(&filler)));
+    }
+    for filling in filling {
+        filling.await.expect("a volume can be filled");
+    }
+    filled
+}
+
+fn fill_with(filler: &Path) {
+    // All but the last of it at once, and that as a program does that writes.
+    let free =
+        run(Command::new("df").args(["--output=avail", "-B1M"]).arg(filler.parent().expect("it is in a folder")));
+    let free = free.lines().nth(1).and_then(|line| line.trim().parse::<u64>().ok()).expect("df says how much is free");
+    run(Command::new("fallocate").args(["-l", &format!("{}M", free.saturating_sub(8).max(1))]).arg(filler));
+    let mut file = std::fs::File::options().append(true).open(filler).expect("a volume can be written");
+    for block in [1 << 16, 512] {
+        let block = vec![0_u8; block];
+        let full = loop {
+            if let Err(error) = file.write_all(&block) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
+    }
+}
+
+impl Drop for Filled {
+    fn drop(&mut self) {
+        for filler in &self.fillers {
+            // The volume may be gone.
+            let _ = std::fs::remove_file(filler);
+        }
+    }
 }
 
 /// Deletes a pod without giving it time, as an operator of a lost machine does.

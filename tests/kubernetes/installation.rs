@@ -41,7 +41,7 @@ async fn an_applied_cluster_and_topic_become_ready_and_read_well() {
     traffic.consume("work", "orders-2");
     traffic.flowing(100, READY).await;
     let report = traffic.settle().await;
-    assert_eq!((report.repeated, report.out_of_order), (0, 0), "nothing was broken, so each came once, in order");
+    assert_eq!(report.repeated, 0, "nothing was broken, so each came once");
 
     if possible() {
         memory(&world).await;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use ferrymq_api::MessageQueue;
 use kube::ResourceExt as _;
 
 use crate::faults;
@@ -30,19 +29,20 @@ async fn a_lost_leader_loses_no_confirmed_message() {
     traffic.consume("work", &other);
     traffic.flowing(100, READY).await;
 
-    let leader = world.pod(&leader).await;
-    faulted(&world, &traffic, "process of the leader killed", async || faults::kill_processes(&[leader])).await;
+    let pod = world.pod(&leader).await;
+    let kill = async || faults::kill_processes(&[pod]);
+    faulted(&world, &traffic, "process of the leader killed", &leader, kill).await;
 
     let leader = world.leader("jobs", "work").await;
     let uid = world.pod(&leader).await.uid().expect("a pod has a uid");
     let delete = async || faults::force_delete(&world.namespace, &[&leader]);
-    faulted(&world, &traffic, "pod of the leader deleted by force", delete).await;
+    faulted(&world, &traffic, "pod of the leader deleted by force", &leader, delete).await;
     world.replaced(&leader, &uid, READY).await;
     traffic.find_brokers(&world).await;
-    healthy(&world).await;
+    world.healthy().await;
 
-    let leader = world.pod(&world.leader("jobs", "work").await).await;
-    let node = leader.spec.and_then(|spec| spec.node_name).expect("the pod has a node");
+    let leader = world.leader("jobs", "work").await;
+    let node = world.pod(&leader).await.spec.and_then(|spec| spec.node_name).expect("the pod has a node");
     let cut_for = async || {
         let cut = faults::cut(&node);
         let until = Instant::now() + CUT;
@@ -51,26 +51,21 @@ async fn a_lost_leader_loses_no_confirmed_message() {
         tokio::time::sleep_until(until.into()).await;
         drop(cut);
     };
-    faulted(&world, &traffic, "link of the leader's node cut for 30 s", cut_for).await;
+    faulted(&world, &traffic, "link of the leader's node cut for 30 s", &leader, cut_for).await;
 
     let report = traffic.settle().await;
-    println!(
-        "measured: loss of a leader, three times: {} confirmed, none lost, {} delivered again, {} out of order",
-        report.confirmed, report.repeated, report.out_of_order
-    );
+    println!("measured: loss of a leader, three times: {report}");
 }
 
-/// Breaks something, waits until all goes on, and notes how long that took. Waits until all is whole again.
-async fn faulted(world: &World, traffic: &Traffic, what: &str, fault: impl AsyncFnOnce()) {
+/// Breaks something of a broker, waits until all goes on, and notes how long that took. Waits until all is whole again.
+async fn faulted(world: &World, traffic: &Traffic, what: &str, pod: &str, fault: impl AsyncFnOnce()) {
+    traffic.disturb(&[pod]);
     let since = Instant::now();
     fault().await;
     traffic.flowing(200, READY).await;
     for (publisher, pause) in traffic.pauses(since) {
         println!("measured: {what}: longest pause of the publisher {publisher}: {} ms", pause.as_millis());
     }
-    healthy(world).await;
-}
-
-async fn healthy(world: &World) {
-    world.condition::<MessageQueue>("orders", "ReplicationHealthy", ("True", "AllServing"), READY).await;
+    world.healthy().await;
+    traffic.whole();
 }

@@ -8,6 +8,8 @@
 //! | `leader_loss.rs` | the broker that leads a queue is killed, deleted, cut off |
 //! | `volume_loss.rs` | a broker loses its volume; then the others restart |
 //! | `power_loss.rs` | all brokers are killed at once |
+//! | `disk_full.rs` | the volume of one broker is full, then those of all |
+//! | `fault_run.rs` | one fault after another for some minutes, as a seed says, under load |
 //! | `topic_life.rs` | a Topic is edited, deleted under each policy, goes with its namespace |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
 //! | `world.rs` | a story's namespace, and what it can ask of Kubernetes |
@@ -24,6 +26,9 @@
 //! |---|---|
 //! | `KUBECONFIG` | the cluster; kubectl and helm are in the path |
 //! | `FERRYMQ_IMAGE` | the image, which the nodes have or can pull |
+//! | `FERRYMQ_KEEP` | the namespace of a story that failed stays, where this is set |
+//! | `FERRYMQ_FAULT_MINUTES` | how long faults follow each other, 2 where it is not set |
+//! | `FERRYMQ_FAULT_SEED` | which faults, another one each time where it is not set |
 //! | `FERRYMQ_CLUSTER_STATE` | where the nodes of a cluster of ours are; without it no story runs that breaks them |
 
 #![allow(clippy::panic, reason = "a story that cannot go on ends so, and says why")]
@@ -31,6 +36,8 @@
 mod bad_resources;
 mod clients;
 mod command;
+mod disk_full;
+mod fault_run;
 mod faults;
 mod install;
 mod installation;

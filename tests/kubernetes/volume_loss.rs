@@ -2,11 +2,8 @@
 
 use std::time::Instant;
 
-use ferrymq_api::MessageQueue;
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
 
-use crate::faults;
 use crate::traffic::Traffic;
 use crate::world::{READY, TOPIC, World, until};
 
@@ -25,26 +22,17 @@ async fn a_broker_without_its_volume_is_refilled_and_then_carries_the_rest() {
     }
     // Nobody consumes: what is to be refilled is there.
     traffic.flowing(500, READY).await;
+    traffic.disturb(&["orders-0", "orders-1", "orders-2"]);
 
     let number = number_of(&world, &lost).await.expect("a broker has a number");
-    let uid = world.pod(&lost).await.uid().expect("a pod has a uid");
-    let claim = format!("data-{lost}");
-    let claim_uid = world.api::<PersistentVolumeClaim>().get(&claim).await.expect("a broker has a volume").uid();
     let since = Instant::now();
-    world.kubectl(&["delete", "pvc", &claim, "--wait=false"]);
-    faults::force_delete(&world.namespace, &[&lost]);
-    until("another volume", READY, async || {
-        let claim = world.api::<PersistentVolumeClaim>().get(&claim).await.ok()?;
-        (claim.uid() != claim_uid).then_some(())
-    })
-    .await;
-    world.replaced(&lost, &uid, READY).await;
+    world.lose_volume(&lost).await;
     // Without its data it is somebody else.
     until("the broker to be taken in anew", READY, async || {
         number_of(&world, &lost).await.filter(|now| *now != number)
     })
     .await;
-    healthy(&world).await;
+    world.healthy().await;
     println!("measured: volume deleted to all mirrors in sync again: {:.1} s", since.elapsed().as_secs_f64());
     traffic.find_brokers(&world).await;
 
@@ -55,25 +43,19 @@ async fn a_broker_without_its_volume_is_refilled_and_then_carries_the_rest() {
         world.kubectl(&["delete", "pod", pod, "--wait=false"]);
         world.replaced(pod, &uid, READY).await;
         traffic.find_brokers(&world).await;
-        healthy(&world).await;
+        world.healthy().await;
         traffic.flowing(100, READY).await;
         for (publisher, pause) in traffic.pauses(since) {
             println!("measured: orderly restart of {pod}: longest pause of {publisher}: {} ms", pause.as_millis());
         }
     }
 
+    traffic.whole();
     traffic.consume("work", &lost);
     let report = traffic.settle().await;
-    println!(
-        "measured: loss of a volume, restart of the others: {} confirmed, none lost, {} delivered again, {} out of order",
-        report.confirmed, report.repeated, report.out_of_order
-    );
+    println!("measured: loss of a volume, restart of the others: {report}");
 }
 
 async fn number_of(world: &World, pod: &str) -> Option<i64> {
     world.cluster().await.status?.nodes.into_iter().find(|node| node.name == pod)?.id
-}
-
-async fn healthy(world: &World) {
-    world.condition::<MessageQueue>("orders", "ReplicationHealthy", ("True", "AllServing"), READY).await;
 }

@@ -1,17 +1,18 @@
 //! A story's namespace, and what it can ask of Kubernetes.
 
+use std::env;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
 use ferrymq_api::{MessageQueue, Topic};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Pod, Secret};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use crate::command::{apply, kubectl, try_kubectl};
-use crate::install;
+use crate::{faults, install};
 
 /// How long a healthy cluster may take to become ready, on a busy machine.
 pub(crate) const READY: Duration = Duration::from_secs(90);
@@ -39,8 +40,17 @@ impl World {
 
     /// A namespace with a cluster of three brokers, ready, called `orders`.
     pub(crate) async fn with_cluster(story: &str) -> Self {
+        Self::with(story, THREE_BROKERS).await
+    }
+
+    /// The same, with volumes that can be full.
+    pub(crate) async fn with_sized_volumes(story: &str) -> Self {
+        Self::with(story, &THREE_BROKERS.replace("size: 1Gi", "size: 1Gi, storageClassName: sized")).await
+    }
+
+    async fn with(story: &str, cluster: &str) -> Self {
         let world = Self::new(story).await;
-        world.apply(THREE_BROKERS);
+        world.apply(cluster);
         world.wait_ready("messagequeue/orders", READY);
         world
     }
@@ -105,6 +115,11 @@ impl World {
         .await
     }
 
+    /// Waits until every shard of the cluster `orders` has all of its mirrors, in sync.
+    pub(crate) async fn healthy(&self) {
+        self.condition::<MessageQueue>("orders", "ReplicationHealthy", ("True", "AllServing"), READY).await;
+    }
+
     /// The pods of the cluster `orders`, running.
     pub(crate) async fn pods(&self) -> Vec<Pod> {
         let selected = kube::api::ListParams::default().labels("ferrymq.io/cluster=orders");
@@ -125,6 +140,19 @@ impl World {
             (pod.uid().as_deref() != Some(uid) && condition_of(pod_conditions(&pod), "Ready")).then_some(())
         })
         .await;
+    }
+
+    /// Takes the volume of a broker away, and waits until the broker is there again with another one.
+    pub(crate) async fn lose_volume(&self, pod: &str) {
+        let uid = self.pod(pod).await.uid().expect("a pod has a uid");
+        let claim = format!("data-{pod}");
+        let claims = self.api::<PersistentVolumeClaim>();
+        let claim_uid = claims.get(&claim).await.expect("a broker has a volume").uid();
+        self.kubectl(&["delete", "pvc", &claim, "--wait=false"]);
+        faults::force_delete(&self.namespace, &[pod]);
+        until("another volume", READY, async || (claims.get(&claim).await.ok()?.uid() != claim_uid).then_some(()))
+            .await;
+        self.replaced(pod, &uid, READY).await;
     }
 
     /// Where the cluster's clients connect, one URI a broker: the host reaches every pod.
@@ -165,6 +193,9 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.show();
+            if env::var_os("FERRYMQ_KEEP").is_some() {
+                return println!("kept: namespace {}", self.namespace);
+            }
         }
         let _ = try_kubectl(&["delete", "namespace", &self.namespace, "--wait=false", "--ignore-not-found"]);
     }

@@ -56,6 +56,7 @@ failSwapOn: false
 clusterDNS: [$GATEWAY]
 clusterDomain: cluster.local
 containerRuntimeEndpoint: unix://$(runtime "$n")
+podLogsDir: $STATE/$n/pod-logs
 resolvConf: ""
 nodeStatusUpdateFrequency: 4s
 evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 1%}

@@ -44,11 +44,11 @@ impl Turn {
         Self { next: brokers.iter().position(|broker| broker.pod == first).expect("the first broker is one of them") }
     }
 
-    /// The next one's URI.
-    pub(super) fn next(&mut self, brokers: &RwLock<Vec<Broker>>) -> String {
+    /// The next one.
+    pub(super) fn next(&mut self, brokers: &RwLock<Vec<Broker>>) -> Broker {
         let brokers = brokers.read().expect("nobody panics with this lock");
-        let uri = brokers[self.next % brokers.len()].uri.clone();
+        let broker = brokers[self.next % brokers.len()].clone();
         self.next += 1;
-        uri
+        broker
     }
 }

@@ -1,9 +1,9 @@
-//! A publisher that publishes on until what it published is confirmed.
+//! A publisher with confirms, over whichever broker answers.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use ferrymq_testkit::MessageId;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -24,49 +24,38 @@ const WINDOW: usize = 256;
 /// How long a confirm may take before the publisher takes another broker.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The number of bytes of each message.
-const BODY: usize = 256;
-
 type Brokers = Arc<RwLock<Vec<Broker>>>;
 
-/// Publishes until it is told to stop, then has the rest confirmed.
+/// Publishes until it is told to stop, then waits for the last confirms.
 pub(super) async fn run(
     name: String,
-    exchange: String,
+    (exchange, bytes): (String, usize),
     first: String,
     brokers: Brokers,
     history: Arc<History>,
     mut publishing: watch::Receiver<bool>,
 ) {
     let mut turn = Turn::beginning_with(&first, &brokers);
-    let mut waiting = BTreeSet::new();
-    while *publishing.borrow_and_update() || !waiting.is_empty() {
-        let Some(link) = connect(&turn.next(&brokers)).await else { continue };
-        // What goes wrong ends the connection, and what was not confirmed is published again over the next.
-        let _ = over(&link, &name, &exchange, &history, &mut waiting, &mut publishing).await;
+    while *publishing.borrow_and_update() {
+        let Some(link) = connect(&turn.next(&brokers).uri).await else { continue };
+        // What goes wrong ends the connection. Nobody knows then what became of what was not confirmed: it may come, or not.
+        let _ = over(&link, &name, (&exchange, bytes), &history, &mut publishing).await;
         link.close().await;
     }
 }
 
-/// Publishes over one connection: first what waits for its confirm since the last one broke.
+/// Publishes over one connection, as one producer.
 async fn over(
     link: &Link,
     name: &str,
-    exchange: &str,
+    (exchange, bytes): (&str, usize),
     history: &History,
-    waiting: &mut BTreeSet<u64>,
     publishing: &mut watch::Receiver<bool>,
 ) -> Result<(), lapin::Error> {
     link.channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let publish = async |number: u64| {
-        let (options, properties) = (BasicPublishOptions::default(), BasicProperties::default().with_delivery_mode(2));
-        let body = body(name, number, BODY);
-        link.channel.basic_publish(exchange.into(), "work".into(), options, &body, properties).await
-    };
+    let producer = history.producer();
+    let mut sequences = 0..;
     let mut confirms = FuturesUnordered::new();
-    for number in waiting.iter().copied() {
-        confirms.push(numbered(number, publish(number).await?));
-    }
     let mut pace = tokio::time::interval(PACE);
     pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -76,17 +65,20 @@ async fn over(
         }
         tokio::select! {
             _ = pace.tick(), if more && confirms.len() < WINDOW => {
-                let number = history.publish(name);
-                waiting.insert(number);
-                confirms.push(numbered(number, publish(number).await?));
+                let Some(sequence) = sequences.next() else { return Ok(()) };
+                let message = MessageId { producer, sequence };
+                let before = history.sent(name, message);
+                let options = BasicPublishOptions::default();
+                let properties = BasicProperties::default().with_delivery_mode(2);
+                let body = body(message, bytes);
+                let publish = link.channel.basic_publish(exchange.into(), "work".into(), options, &body, properties);
+                confirms.push(of(message, before, publish.await?));
             }
-            Some((number, confirmed)) = confirms.next(), if !confirms.is_empty() => {
-                // A refused message is published again over the next connection.
-                if !matches!(confirmed?, Confirmation::Ack(None)) {
-                    return Ok(());
+            Some((message, before, confirmed)) = confirms.next(), if !confirms.is_empty() => {
+                // What is refused is not published again.
+                if matches!(confirmed?, Confirmation::Ack(None)) {
+                    history.confirmed(name, message, before);
                 }
-                history.confirm(name, number);
-                waiting.remove(&number);
             }
             _ = publishing.changed() => {}
             () = tokio::time::sleep(PATIENCE), if !confirms.is_empty() => return Ok(()),
@@ -94,6 +86,10 @@ async fn over(
     }
 }
 
-async fn numbered(number: u64, confirm: PublisherConfirm) -> (u64, Result<Confirmation, lapin::Error>) {
-    (number, confirm.await)
+async fn of(
+    message: MessageId,
+    before: u64,
+    confirm: PublisherConfirm,
+) -> (MessageId, u64, Result<Confirmation, lapin::Error>) {
+    (message, before, confirm.await)
 }
