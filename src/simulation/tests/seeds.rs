@@ -2,12 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where something is not as it should be")]
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use ferrymq_simulation::Flaw;
 
 /// Seeds that every run goes through.
 const FIXED: u32 = 120;
+/// Seeds that nobody went through before.
+const FRESH: u32 = 60;
 /// Within so many seeds a broken promise is noticed.
 const NOTICED_WITHIN: u32 = 200;
 
@@ -30,6 +35,14 @@ fn every_promise_is_kept_whatever_fails() {
     let output = simulate(&["--seeds", &FIXED.to_string()]);
     assert!(output.status.success(), "{}", printed(&output));
     println!("{}", printed(&output));
+}
+
+#[test]
+fn every_promise_is_kept_in_stories_that_nobody_knows() {
+    let first = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let output = simulate(&["--seeds", &FRESH.to_string(), "--first", &first.to_string()]);
+    assert!(output.status.success(), "{}", printed(&output));
+    println!("measured: {FRESH} fresh seeds, from {first} on: every promise kept");
 }
 
 #[test]
