@@ -61,6 +61,11 @@ impl Channel {
         self.last_delivery_tag
     }
 
+    /// Whether the client has something to settle, or waits for a confirm.
+    pub(crate) fn has_under_way(&self) -> bool {
+        self.unsettled.len() > 0 || self.incoming.is_some() || self.confirms.as_ref().is_some_and(Confirms::is_waiting)
+    }
+
     /// Whether one more delivery may go out.
     pub(crate) fn has_room(&self) -> bool {
         self.shared_prefetch.is_none_or(|most| self.unsettled.len() < usize::from(most.get()))

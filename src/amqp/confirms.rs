@@ -45,6 +45,11 @@ impl Confirms {
         self.first + self.states.len() as u64 - 1
     }
 
+    /// Whether some were not told about yet.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.states.is_empty()
+    }
+
     fn state(&mut self, number: u64) -> Option<&mut State> {
         let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
         self.states.get_mut(index)

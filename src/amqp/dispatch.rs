@@ -21,13 +21,19 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T> {
     /// Serves the client until the connection ends.
     pub(crate) async fn serve(&mut self) -> Stop {
         loop {
-            if let Err(stop) = self.serve_input().await {
+            let served = match self.serve_frames().await {
+                Ok(()) if self.is_leaving() => return self.leave().await,
+                Ok(()) => self.read().await,
+                failed => failed,
+            };
+            if let Err(stop) = served {
                 return stop;
             }
         }
     }
 
-    async fn serve_input(&mut self) -> Result<(), Stop> {
+    /// Does all that was read.
+    pub(crate) async fn serve_frames(&mut self) -> Result<(), Stop> {
         while let Some(frame) = self.wire.next_frame(self.peer.frame_max)? {
             let number = frame.channel;
             match self.on_frame(frame).await {
@@ -40,7 +46,7 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T> {
                 self.drain().await?;
             }
         }
-        self.read().await
+        Ok(())
     }
 
     async fn on_frame(&mut self, frame: Frame) -> Result<(), Stop> {

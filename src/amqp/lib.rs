@@ -11,6 +11,7 @@
 //! | `connection.rs` | [`serve`]: a connection from its socket to its end |
 //! | `handshake.rs`, `credentials.rs` | from the first byte to the open virtual host |
 //! | `link.rs` | an open connection: its state, and how it waits for many things at a time |
+//! | `leave.rs` | the broker stops, and lets its clients go |
 //! | `dispatch.rs` | from a frame to the method that it is |
 //! | `methods/` | one file a method: parse, do, answer |
 //! | `deliver.rs` | events of the session, as frames |
@@ -39,6 +40,7 @@ mod deliver;
 mod dispatch;
 mod fault;
 mod handshake;
+mod leave;
 mod link;
 mod methods;
 mod output;

@@ -27,6 +27,7 @@ use crate::{
     channel::{Channel, Channels},
     codec::{ConnectionBlocked, ConnectionUnblocked, Method},
     fault::{Code, Exception, Stop},
+    leave,
     wire::Wire,
 };
 
@@ -102,6 +103,8 @@ pub(crate) struct Link<'a, S, T> {
     taken_events: Vec<Event>,
     heartbeat: Option<Pin<Box<Sleep>>>,
     shutdown: Option<Shutdown>,
+    /// The broker stops; when this is ready, the client is let go.
+    leaving: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'a, S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'a, S, T> {
@@ -130,6 +133,7 @@ impl<'a, S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'a, S, T> {
             taken_events: Vec::new(),
             heartbeat,
             shutdown: Some(shutdown),
+            leaving: None,
         }
     }
 
@@ -180,11 +184,20 @@ impl<'a, S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'a, S, T> {
         Ok(answer)
     }
 
-    /// Waits for more from the client.
+    /// Whether the broker stops.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// Waits for more from the client, or until the broker stops.
     pub(crate) async fn read(&mut self) -> Result<(), Stop> {
+        let was_leaving = self.is_leaving();
         poll_fn(|cx| {
             if let Poll::Ready(stop) = self.poll_background(cx, Waiting::Input) {
                 return Poll::Ready(Err(stop));
+            }
+            if self.is_leaving() && !was_leaving {
+                return Poll::Ready(Ok(()));
             }
             self.wire.poll_read(cx)
         })
@@ -263,8 +276,12 @@ impl<'a, S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'a, S, T> {
             && shutdown.as_mut().poll(cx).is_ready()
         {
             self.shutdown = None;
-            let sentence = "broker forced connection closure with reason 'shutdown'";
-            return Poll::Ready(Exception::new(Code::ConnectionForced, sentence).into());
+            self.leaving = Some(leave::deadline());
+        }
+        if let Some(deadline) = &mut self.leaving
+            && deadline.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(leave::farewell());
         }
         self.poll_heartbeat(cx, waiting)
     }

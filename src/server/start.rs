@@ -184,6 +184,7 @@ impl Running {
     /// Hands over, lets clients go, and stops.
     pub async fn stop(mut self) {
         self.node.hand_over().await;
+        self.node.stop_deliveries();
         self.stop.send_replace(true);
         while self.tasks.join_next().await.is_some() {}
         self.node.stop().await;

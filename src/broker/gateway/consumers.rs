@@ -137,6 +137,12 @@ impl Consumers {
         Some((entry.shard, entry.attachment.queue))
     }
 
+    /// Consumers of queues, with their shards and queues.
+    pub(crate) fn attached(&self) -> Vec<(u64, u32, u64)> {
+        let state = self.state();
+        state.consumers.iter().map(|(id, entry)| (*id, entry.shard, entry.attachment.queue)).collect()
+    }
+
     /// Removes a session's consumers, and gives them; and what it holds.
     pub(crate) fn remove_session(&self, session: u64) -> Left {
         let mut state = self.state();

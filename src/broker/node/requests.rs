@@ -245,6 +245,13 @@ impl Inner {
         }
     }
 
+    /// Detaches all consumers of queues; what is on its way to them still comes.
+    pub(super) fn stop_deliveries(&self) {
+        for (consumer, shard, queue) in self.consumers().attached() {
+            self.tell_leader(shard, Notice::Detach { shard, queue, consumer });
+        }
+    }
+
     /// Detaches a consumer.
     pub(crate) fn detach(&self, consumer: u64) {
         if let Some((shard, queue)) = self.consumers().remove(consumer) {

@@ -289,6 +289,11 @@ impl Node {
         }
     }
 
+    /// Lets nothing more be delivered to clients of this node, so that they can settle what they hold.
+    pub fn stop_deliveries(&self) {
+        self.0.stop_deliveries();
+    }
+
     /// Hands over, lets its clients go, and stops. Its data is on disk when this returns.
     pub async fn stop(&self) {
         let inner = &self.0;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use ferrymq_amqp::{
     Settings,
     codec::{
-        ConnectionClose, ConnectionOpen, ConnectionStartOk, ConnectionTuneOk, ConnectionUpdateSecret, Frame, FrameKind,
-        Method, PROTOCOL_HEADER, Value,
+        BasicAck, ConnectionClose, ConnectionOpen, ConnectionStartOk, ConnectionTuneOk, ConnectionUpdateSecret, Frame,
+        FrameKind, Method, PROTOCOL_HEADER, Value,
     },
 };
+use ferrymq_core::Confirmation;
 use ferrymq_testkit::FakeBroker;
 use tokio::{io::AsyncReadExt, time::Instant};
 
@@ -159,6 +160,43 @@ async fn a_broker_that_stops_tells_its_clients() {
     client.shutdown.send_replace(true);
     let text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'";
     assert_eq!(client.connection_closed().await, closed(320, text));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_stops_lets_what_is_under_way_come_to_its_end() {
+    let broker = FakeBroker::new();
+    let mut client = Client::with_channel(&broker).await;
+    client.declare(1, "q").await;
+    client.declare(1, "kept").await;
+    client.publish(1, "q", b"a").await;
+    client.consume(1, "q", "c").await;
+    let tag = client.delivered(1).await.0;
+    client.open(2).await;
+    client.confirm(2).await;
+    broker.hold_confirms();
+    client.publish(2, "kept", b"b").await;
+    client.shutdown.send_replace(true);
+    client.send(1, BasicAck { delivery_tag: tag, multiple: false }).await;
+    // Only now that nothing is left to settle.
+    assert!(matches!(client.method(0).await, Method::ConnectionBlocked(_)));
+    broker.until(|broker| broker.confirms_held() == 1).await;
+    broker.release_confirms(|_| Some(Confirmation::Stored));
+    assert_eq!(client.method(2).await, BasicAck { delivery_tag: 1, multiple: false }.into());
+    assert_eq!(client.connection_closed().await.0, 320);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_stops_waits_a_second_for_who_settles_nothing() {
+    let broker = FakeBroker::new();
+    let mut client = Client::with_channel(&broker).await;
+    client.declare(1, "q").await;
+    client.consume(1, "q", "c").await;
+    client.publish(1, "q", b"a").await;
+    client.delivered(1).await;
+    let began = tokio::time::Instant::now();
+    client.shutdown.send_replace(true);
+    assert_eq!(client.connection_closed().await.0, 320);
+    assert_eq!(began.elapsed().as_millis() / 100, 10);
 }
 
 #[tokio::test]
