@@ -83,7 +83,8 @@ fn backlog(brokers: &Brokers, count: u64, file: &Path) -> anyhow::Result<Vec<Rea
     readings.extend(memory(brokers, "with the backlog")?);
     let consuming = Load { publishers: 0, consumers: 1, size: 100, seconds: LONG.as_secs(), ..FILLING };
     let began = Instant::now();
-    let mut generator = brokers.load(&consuming, &["--no-declare", "--quiet"], file)?;
+    // As many under way as while it was filled.
+    let mut generator = brokers.load(&consuming, &["--no-declare", "--quiet", "--prefetch", "2000"], file)?;
     until("the backlog was not consumed", LONG, || {
         sleep(LOOK);
         generator.check_runs()?;

@@ -261,7 +261,7 @@ impl Drop for Brokers {
 /// As [`bound`].
 pub(super) fn generator(binary: &Path, uris: &[String]) -> anyhow::Result<Command> {
     let mut command = bound(binary)?;
-    command.args(["bench", "--uri", &uris.join(","), "--prefetch", "200", "--ack-every", "50"]);
+    command.args(["bench", "--uri", &uris.join(","), "--ack-every", "50"]);
     Ok(command)
 }
 
