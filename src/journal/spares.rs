@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Files that are kept; what is dead beyond these is removed.
-const MAX_SPARES: usize = 2;
+const MAX_SPARES: usize = 4;
 
 /// How long after a failure for want of space it is tried again, while nobody asks.
 const RETRY: Duration = Duration::from_millis(200);

@@ -22,6 +22,9 @@ use crate::{
 
 const OFTEN: Duration = Duration::from_millis(250);
 const SOMETIMES: Duration = Duration::from_secs(5);
+/// Logs are kept short this often: under load, the segments that die at a time can then be used again, and need not be
+/// made anew.
+const SHORTEN: Duration = Duration::from_secs(1);
 /// How long the members of one group may take to be changed before that is tried anew.
 const RECONFIGURE_TIMEOUT: Duration = Duration::from_secs(600);
 /// The most voters of the catalogue.
@@ -98,7 +101,7 @@ impl Inner {
         often.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let Some(open) = self.catalogue.get() else { return };
         let mut applied = open.applied.clone();
-        let mut seldom = Instant::now();
+        let (mut seldom, mut shortened) = (Instant::now(), Instant::now());
         while !self.is_stopping() {
             tokio::select! {
                 biased;
@@ -114,12 +117,15 @@ impl Inner {
             self.all_outboxes().into_iter().for_each(|outbox| outbox.nudge(&*self));
             self.tell_all_leads();
             self.update_blocked();
+            if shortened.elapsed() >= SHORTEN {
+                shortened = Instant::now();
+                self.keep_logs_short().await;
+            }
             if seldom.elapsed() >= SOMETIMES {
                 seldom = Instant::now();
                 self.match_queues();
                 self.trim_logs();
                 self.move_leaders().await;
-                self.keep_logs_short().await;
                 self.heal().await;
             }
         }
