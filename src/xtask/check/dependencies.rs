@@ -16,6 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("queue", &["core", "wire"]),
     ("journal", &[]),
     ("wire", &[]),
+    ("base2histogram", &[]),
     ("replication", &["journal", "wire"]),
     ("broker", &["core", "queue", "journal", "replication", "admin-api", "wire"]),
     ("amqp", &["core"]),
