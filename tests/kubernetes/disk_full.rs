@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::faults;
 use crate::traffic::Traffic;
-use crate::world::{READY, TOPIC, World};
+use crate::world::{PODS, READY, TOPIC, World};
 
 /// Bytes of a message: large enough to fill within seconds the segments that were prepared before.
 const BODY: usize = 32 << 10;
@@ -27,7 +27,7 @@ async fn a_full_volume_makes_publishers_wait_and_consumers_go_on() {
     traffic.publish_bodies("two", "jobs", "orders-1", BODY);
     traffic.flowing(500, READY).await;
 
-    let filled = faults::fill(&world, &[claim(&leader)]).await;
+    let filled = faults::fill(&world, &[&leader]).await;
     traffic.halted(QUIET, READY).await;
     println!("measured: the leader's volume full: publishers wait, with {} messages to be consumed", traffic.missing());
     traffic.consume("work", "orders-2");
@@ -35,11 +35,11 @@ async fn a_full_volume_makes_publishers_wait_and_consumers_go_on() {
     drop(filled);
     traffic.flowing(200, READY).await;
 
-    let filled = faults::fill(&world, &["orders-0", "orders-1", "orders-2"].map(claim)).await;
+    let filled = faults::fill(&world, &PODS).await;
     traffic.halted(QUIET, READY).await;
     traffic.drained(READY).await;
     println!("measured: all volumes full: publishers wait, and what was there is consumed");
-    // One is killed meanwhile, and comes back without any room.
+    // One is killed while nothing can be written; there is room again when it comes back.
     traffic.disturb(&["orders-0"]);
     faults::kill_processes(&[world.pod("orders-0").await]);
     drop(filled);
@@ -49,8 +49,4 @@ async fn a_full_volume_makes_publishers_wait_and_consumers_go_on() {
 
     let report = traffic.settle().await;
     println!("measured: one volume full, then all of them: {report}");
-}
-
-fn claim(pod: impl AsRef<str>) -> String {
-    format!("data-{}", pod.as_ref())
 }

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 
 use crate::faults;
 use crate::traffic::Traffic;
-use crate::world::{READY, World};
+use crate::world::{PODS, READY, World};
 
 /// A topic with two queues that get everything: one consumer keeps the order, or several share the work.
 const QUEUES: &str = "
@@ -20,8 +20,6 @@ spec:
   cluster: orders
   queues: [{name: ledger}, {name: work}]
 ";
-
-const PODS: [&str; 3] = ["orders-0", "orders-1", "orders-2"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -77,8 +75,8 @@ async fn faults_for_minutes_lose_no_confirmed_message() {
     traffic.flowing(100, READY).await;
 
     let began = Instant::now();
-    let mut counts: BTreeMap<Fault, u32> = BTreeMap::new();
-    let mut longest: BTreeMap<Fault, Duration> = BTreeMap::new();
+    // How often each, and the longest pause that it brought.
+    let mut thrown: BTreeMap<Fault, (u32, Duration)> = BTreeMap::new();
     while began.elapsed() < lasts {
         let (Some(fault), Some(pod)) = (chance.pick(&FAULTS), chance.pick(&PODS)) else { break };
         let since = Instant::now();
@@ -94,15 +92,15 @@ async fn faults_for_minutes_lose_no_confirmed_message() {
             since.elapsed().as_secs_f64(),
             pause.as_millis()
         );
-        *counts.entry(*fault).or_default() += 1;
-        let longest = longest.entry(*fault).or_default();
+        let (count, longest) = thrown.entry(*fault).or_default();
+        *count += 1;
         *longest = pause.max(*longest);
     }
 
     let report = traffic.settle().await;
-    let thrown: Vec<String> = counts
+    let thrown: Vec<String> = thrown
         .iter()
-        .map(|(fault, count)| format!("{count} {fault:?} (longest pause {} ms)", longest[fault].as_millis()))
+        .map(|(fault, (count, longest))| format!("{count} {fault:?} (longest pause {} ms)", longest.as_millis()))
         .collect();
     println!("measured: fault run of {} s, seed {seed}: {report}", began.elapsed().as_secs());
     println!("measured: fault run, thrown: {}", thrown.join(", "));
@@ -116,9 +114,11 @@ fn asked(variable: &str) -> Option<u64> {
 /// Throws a fault, and takes it away after a while where it does not heal by itself.
 async fn throw(world: &World, traffic: &Traffic, fault: Fault, pod: &str, for_long: Duration) {
     let for_that_long = || tokio::time::sleep(for_long);
-    let all = fault == Fault::KillAll;
+    let all = matches!(fault, Fault::KillAll | Fault::FillAll);
+    let pods = if all { &PODS[..] } else { std::slice::from_ref(&pod) };
+    // A full volume takes no client's broker away.
     if !matches!(fault, Fault::FillOne | Fault::FillAll) {
-        traffic.disturb(if all { &PODS[..] } else { std::slice::from_ref(&pod) });
+        traffic.disturb(pods);
     }
     match fault {
         Fault::KillProcess => faults::kill_processes(&[world.pod(pod).await]),
@@ -145,12 +145,7 @@ async fn throw(world: &World, traffic: &Traffic, fault: Fault, pod: &str, for_lo
             drop(paused);
         }
         Fault::FillOne | Fault::FillAll => {
-            let claims: Vec<String> = PODS
-                .iter()
-                .filter(|one| fault == Fault::FillAll || *one == &pod)
-                .map(|pod| format!("data-{pod}"))
-                .collect();
-            let filled = faults::fill(world, &claims).await;
+            let filled = faults::fill(world, pods).await;
             for_that_long().await;
             drop(filled);
         }

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{Api, ResourceExt as _};
 
 use crate::command::kubectl;
-use crate::world::World;
+use crate::world::{World, claim};
 
 /// Whether the nodes are on this machine.
 pub(crate) fn possible() -> bool {
@@ -81,12 +81,12 @@ pub(crate) struct Filled {
     fillers: Vec<PathBuf>,
 }
 
-/// Fills the volumes of these claims, which must be of the class `sized`, to the last block.
-pub(crate) async fn fill(world: &World, claims: &[String]) -> Filled {
+/// Fills the volumes of these brokers' pods, which must be of the class `sized`, to the last block.
+pub(crate) async fn fill(world: &World, pods: &[&str]) -> Filled {
     let mut filled = Filled { fillers: Vec::new() };
     let mut filling = Vec::new();
-    for claim in claims {
-        let claim = world.api::<PersistentVolumeClaim>().get(claim).await.expect("a broker has a volume");
+    for pod in pods {
+        let claim = world.api::<PersistentVolumeClaim>().get(&claim(pod)).await.expect("a broker has a volume");
         let volume = claim.spec.and_then(|spec| spec.volume_name).expect("the claim is bound");
         let volume = Api::<PersistentVolume>::all(world.client.clone()).get(&volume).await.expect("it is there");
         let path = volume.spec.and_then(|spec| spec.host_path).expect("it is a directory of this machine").path;

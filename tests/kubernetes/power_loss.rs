@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 
 use crate::faults;
 use crate::traffic::Traffic;
-use crate::world::{READY, TOPIC, World};
+use crate::world::{PODS, READY, TOPIC, World};
 
 #[tokio::test]
 #[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
@@ -20,7 +20,7 @@ async fn all_brokers_killed_at_once_lose_no_confirmed_message() {
     // Nobody consumes yet: what was confirmed has to lie on disks.
     traffic.flowing(500, READY).await;
 
-    traffic.disturb(&["orders-0", "orders-1", "orders-2"]);
+    traffic.disturb(&PODS);
     if faults::possible() {
         let since = Instant::now();
         faults::kill_processes(&world.pods().await);

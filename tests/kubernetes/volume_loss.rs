@@ -5,7 +5,7 @@ use std::time::Instant;
 use kube::ResourceExt as _;
 
 use crate::traffic::Traffic;
-use crate::world::{READY, TOPIC, World, until};
+use crate::world::{PODS, READY, TOPIC, World, until};
 
 #[tokio::test]
 #[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
@@ -22,7 +22,7 @@ async fn a_broker_without_its_volume_is_refilled_and_then_carries_the_rest() {
     }
     // Nobody consumes: what is to be refilled is there.
     traffic.flowing(500, READY).await;
-    traffic.disturb(&["orders-0", "orders-1", "orders-2"]);
+    traffic.disturb(&PODS);
 
     let number = number_of(&world, &lost).await.expect("a broker has a number");
     let since = Instant::now();

@@ -145,7 +145,7 @@ impl World {
     /// Takes the volume of a broker away, and waits until the broker is there again with another one.
     pub(crate) async fn lose_volume(&self, pod: &str) {
         let uid = self.pod(pod).await.uid().expect("a pod has a uid");
-        let claim = format!("data-{pod}");
+        let claim = claim(pod);
         let claims = self.api::<PersistentVolumeClaim>();
         let claim_uid = claims.get(&claim).await.expect("a broker has a volume").uid();
         self.kubectl(&["delete", "pvc", &claim, "--wait=false"]);
@@ -265,6 +265,14 @@ pub(crate) async fn until<T>(what: &str, within: Duration, mut ask: impl AsyncFn
 
 /// A Topic's status is at most ten seconds behind, and leaders go back to where they belong within five.
 const STEADY: Duration = Duration::from_secs(16);
+
+/// The pods of the brokers of `orders`.
+pub(crate) const PODS: [&str; 3] = ["orders-0", "orders-1", "orders-2"];
+
+/// The volume claim of a broker's pod.
+pub(crate) fn claim(pod: &str) -> String {
+    format!("data-{pod}")
+}
 
 /// A cluster as most users will have it, but for the size of its volumes.
 pub(crate) const THREE_BROKERS: &str = "
