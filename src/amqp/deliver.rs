@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     codec::{BASIC_CLASS, BasicAck, BasicCancel, BasicNack, FrameKind, Writer, begin_frame, end_frame},
-    fault::{Code, Exception, Stop},
+    fault::{Exception, Stop},
     link::Link,
     output::Output,
 };
@@ -20,10 +20,7 @@ impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T> {
             Event::ConsumerGone { channel, consumer } => self.on_consumer_gone(channel, consumer),
             Event::Blocked(reason) => self.on_alarm(Some(reason)),
             Event::Unblocked => self.on_alarm(None),
-            Event::Closing(reason) => {
-                let sentence = format!("broker forced connection closure with reason '{reason}'");
-                return Err(Exception::new(Code::ConnectionForced, sentence).into());
-            }
+            Event::Closing(reason) => return Err(Exception::forced(&reason).into()),
         }
         Ok(())
     }

@@ -80,6 +80,11 @@ impl Exception {
         Self::new(Code::NotImplemented, sentence)
     }
 
+    /// The broker ends the connection by itself.
+    pub(crate) fn forced(reason: &str) -> Self {
+        Self::new(Code::ConnectionForced, format!("broker forced connection closure with reason '{reason}'"))
+    }
+
     /// Says which method it was, where that is not said yet.
     pub(crate) fn at(mut self, method: (u16, u16)) -> Self {
         if self.method == (0, 0) {

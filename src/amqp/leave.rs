@@ -14,7 +14,7 @@ use tokio::{
 use crate::{
     channel::Channel,
     codec::ConnectionBlocked,
-    fault::{Code, Exception, Stop},
+    fault::{Exception, Stop},
     link::Link,
 };
 
@@ -30,8 +30,7 @@ pub(crate) fn deadline() -> Pin<Box<Sleep>> {
 
 /// What a client is told that is let go.
 pub(crate) fn farewell() -> Stop {
-    let sentence = "broker forced connection closure with reason 'shutdown'";
-    Exception::new(Code::ConnectionForced, sentence).into()
+    Exception::forced("shutdown").into()
 }
 
 impl<S: Session, T: AsyncRead + AsyncWrite + Unpin> Link<'_, S, T> {
