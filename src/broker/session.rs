@@ -422,8 +422,9 @@ impl SessionPort for Session {
         self.see_own(record.shard, record.id).await?;
         let Some(got) = self.node.get(record.shard, queue, self.number).await? else { return Ok(None) };
         let message = decode_message(got.bytes.into()).map_err(|error| unavailable(&error.to_string()))?;
-        let id = DeliveryId { queue, message: got.message, reader: None };
-        Ok(Some(Gotten { delivery: Delivery { id, redelivered: got.returns > 0, message }, remaining: got.remaining }))
+        let id = DeliveryId { queue, message: got.holding.message, reader: None };
+        let delivery = Delivery { id, redelivered: got.holding.returns > 0, message };
+        Ok(Some(Gotten { delivery, remaining: got.remaining }))
     }
 
     fn settle(&self, deliveries: &[DeliveryId], settlement: Settlement) {

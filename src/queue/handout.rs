@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Queue;
 
 /// A consumer or a get: its node, and its number there.
@@ -30,7 +32,7 @@ pub struct Consumer {
 }
 
 /// A message as it was handed out. Where one leader hands it to one node twice, it came back in between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Holding {
     /// Its number.
     pub message: u64,

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use ferrymq_wire::{Malformed, Reader, Write};
 
 use crate::{
-    Command, Numbers, OpenedEntry, Outcome, Queue, QueueId,
+    Command, Holding, Numbers, OpenedEntry, Outcome, Queue, QueueId,
     command::{decode_request, encode_outcomes},
     entries::Entries,
     opened::{self, Commands},
@@ -50,12 +50,10 @@ pub enum Effect {
     Returned {
         /// The queue.
         queue: QueueId,
-        /// Its number.
-        message: u64,
+        /// What came back, as it was held.
+        holding: Holding,
         /// The node whose consumer held it.
         node: u64,
-        /// How often it had come back when that node got it.
-        returns: u32,
     },
     /// All messages up to a number have left their queue, but for those that somebody holds.
     Purged {
@@ -188,7 +186,7 @@ impl ShardMachine {
                 let Some(stored) = self.queues.get_mut(&queue) else { return };
                 for message in within(&messages, stored) {
                     if stored.count_return(message, returns) {
-                        effects.happened.push(Effect::Returned { queue, message, node, returns });
+                        effects.happened.push(Effect::Returned { queue, holding: Holding { message, returns }, node });
                     }
                 }
             }
@@ -335,7 +333,7 @@ fn within(messages: &Numbers, queue: &Queue) -> impl Iterator<Item = u64> + use<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CommandWriter, Holding, Request, encode_request, fixture::message};
+    use crate::{CommandWriter, Request, encode_request, fixture::message};
 
     const QUEUE: QueueId = QueueId::MIN;
 
@@ -402,7 +400,7 @@ mod tests {
         assert_eq!(effects.happened, [Effect::Enqueued { queue: QUEUE, first: 1, count: 1 }]);
         let held = [Holding { message: 1, returns: 0 }];
         let effects = shard.write(|commands| commands.requeue(QUEUE, 1, &held));
-        assert_eq!(effects.happened, [Effect::Returned { queue: QUEUE, message: 1, node: 1, returns: 0 }]);
+        assert_eq!(effects.happened, [Effect::Returned { queue: QUEUE, holding: held[0], node: 1 }]);
         shard.write(|commands| commands.requeue(QUEUE, 1, &held));
         assert_eq!(shard.machine.queue(QUEUE).unwrap().returns(1), 1);
     }

@@ -63,6 +63,12 @@ struct Hold {
     settling: Option<Settlement>,
 }
 
+impl Hold {
+    fn holding(&self, message: u64) -> Holding {
+        Holding { message, returns: self.returns }
+    }
+}
+
 impl Held {
     fn of(shard: u32) -> Self {
         Self { shard, messages: HashMap::new() }
@@ -174,9 +180,10 @@ impl Consumers {
         }
         let State { consumers, held, .. } = &mut *state;
         let held = held.entry(queue).or_insert_with(|| Held::of(shard));
-        let session = consumers.get(&consumer).map_or(0, |entry| entry.session);
+        let entry = consumers.get(&consumer);
+        let session = entry.map_or(0, |entry| entry.session);
         messages.iter().for_each(|(holding, _)| held.hold(*holding, consumer, session));
-        let Some(entry) = consumers.get(&consumer) else {
+        let Some(entry) = entry else {
             return messages.into_iter().map(|(holding, _)| holding.message).collect();
         };
         let mut deliveries = Vec::with_capacity(messages.len());
@@ -223,18 +230,20 @@ impl Consumers {
         self.state().getting.remove(&number)
     }
 
-    /// These messages are being settled. Gives how they were held.
+    /// These messages are being settled. Gives those that are given back, as they were held.
     pub(crate) fn settling(&self, queue: QueueId, messages: &[u64], settlement: Settlement) -> Vec<Holding> {
         let mut state = self.state();
         let Some(held) = state.held.get_mut(&queue) else { return Vec::new() };
-        let mut holdings = Vec::with_capacity(messages.len());
+        let mut given_back = Vec::new();
         for message in messages {
             if let Some(hold) = held.messages.get_mut(message) {
                 hold.settling = Some(settlement);
-                holdings.push(Holding { message: *message, returns: hold.returns });
+                if settlement == Settlement::Requeue {
+                    given_back.push(hold.holding(*message));
+                }
             }
         }
-        holdings
+        given_back
     }
 
     /// These messages are settled. One that came again meanwhile is held anew, and stays so.
@@ -299,7 +308,7 @@ impl Consumers {
             let mut by_consumer: HashMap<u64, Vec<Claimed>> = HashMap::new();
             for (message, hold) in &of_queue.messages {
                 let given_back = hold.settling == Some(Settlement::Requeue);
-                let claimed = Claimed { message: *message, returns: hold.returns, given_back };
+                let claimed = Claimed { holding: hold.holding(*message), given_back };
                 by_consumer.entry(hold.consumer).or_default().push(claimed);
             }
             held.extend(by_consumer.into_iter().map(|(consumer, claimed)| (queue.get(), consumer, claimed)));

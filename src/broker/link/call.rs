@@ -94,17 +94,9 @@ pub(crate) struct QueueCounts {
 pub(crate) struct GetReply {
     /// The leader's term.
     pub(crate) term: u64,
-    pub(crate) message: u64,
-    /// How often it had come back.
-    pub(crate) returns: u32,
+    pub(crate) holding: Holding,
     pub(crate) bytes: Vec<u8>,
     pub(crate) remaining: u64,
-}
-
-impl GetReply {
-    pub(crate) fn holding(&self) -> Holding {
-        Holding { message: self.message, returns: self.returns }
-    }
 }
 
 /// A shard, as its leader sees it.
@@ -131,17 +123,9 @@ pub(crate) struct Claims {
 /// A message that a consumer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Claimed {
-    pub(crate) message: u64,
-    /// How often it had come back when the consumer got it.
-    pub(crate) returns: u32,
+    pub(crate) holding: Holding,
     /// The consumer gave it back since, and it is not known whether it is back.
     pub(crate) given_back: bool,
-}
-
-impl Claimed {
-    pub(crate) fn holding(&self) -> Holding {
-        Holding { message: self.message, returns: self.returns }
-    }
 }
 
 /// What a node has too little of, so that publishers wait.

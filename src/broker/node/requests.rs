@@ -177,7 +177,7 @@ impl Inner {
     /// Settles messages.
     pub(crate) fn settle(&self, shard: u32, queue: QueueId, messages: Vec<u64>, settlement: Settlement) {
         tracing::trace!(node = self.id(), shard, queue = queue.get(), ?messages, ?settlement, "settles");
-        let held = self.consumers().settling(queue, &messages, settlement);
+        let given_back = self.consumers().settling(queue, &messages, settlement);
         let waiter = Waiter::Settled { queue, messages: messages.clone() };
         #[cfg(feature = "simulation")]
         if ferrymq_replication::simulation::Flaw::DropSettlement.strikes(20) {
@@ -185,7 +185,7 @@ impl Inner {
         }
         self.put(shard, Some(waiter), |commands| match settlement {
             Settlement::Accept => commands.accept(queue, &messages),
-            Settlement::Requeue => commands.requeue(queue, self.id(), &held),
+            Settlement::Requeue => commands.requeue(queue, self.id(), &given_back),
             Settlement::Discard => commands.discard(queue, &messages),
         });
     }
@@ -236,7 +236,7 @@ impl Inner {
                 getting.took_nothing();
                 return Ok(None);
             };
-            if self.consumers().took(number, got.term, queue, got.holding(), session) {
+            if self.consumers().took(number, got.term, queue, got.holding, session) {
                 return Ok(Some(got));
             }
             if Instant::now() >= until {

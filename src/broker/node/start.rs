@@ -95,7 +95,9 @@ pub enum StartError {
     #[error("cannot open the catalogue")]
     Catalogue(#[source] io::Error),
     /// Its disk failed while it started, as it may at any time later: see [`Node::failure`].
-    #[error("the disk failed while this broker started, which it is to do again by what was noted: {reason}")]
+    #[error(
+        "the disk failed while this broker started; start it again, it goes on by what was noted of the disk: {reason}"
+    )]
     Failed {
         /// What failed, as a sentence.
         reason: String,

@@ -53,7 +53,7 @@ impl Doubt {
         let claimed = claims
             .held
             .iter()
-            .flat_map(|(queue, consumer, held)| held.iter().map(move |claimed| (*queue, *consumer, claimed.holding())));
+            .flat_map(|(queue, consumer, held)| held.iter().map(move |claimed| (*queue, *consumer, claimed.holding)));
         let claimed: HashSet<(u64, u64, Holding)> = claimed.collect();
         let getting: HashSet<u64> = claims.getting.iter().copied().collect();
         let there: HashSet<u64> = claims.attachments.iter().map(|attachment| attachment.consumer).collect();

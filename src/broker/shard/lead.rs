@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use bytes::Bytes;
-use ferrymq_queue::{ConsumerKey, Effect, HandedOut, Handout, Holding, QueueId, ShardMachine};
+use ferrymq_queue::{ConsumerKey, Effect, HandedOut, Handout, QueueId, ShardMachine};
 use ferrymq_replication::NodeId;
 
 use super::{Handed, Outlet, bodies::Bodies, doubt::Doubt};
@@ -56,8 +56,8 @@ impl Lead {
                     }
                     queue
                 }
-                Effect::Returned { queue, message, node, returns } => {
-                    let holding = Holding { message, returns };
+                Effect::Returned { queue, holding, node } => {
+                    let message = holding.message;
                     let let_go = self.handouts.get_mut(&queue).is_some_and(|handout| handout.returned(holding, node));
                     // Somebody else holds it by now.
                     if !let_go {

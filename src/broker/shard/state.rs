@@ -9,7 +9,7 @@ use ferrymq_replication::{Applied, Machine, NodeId};
 use super::{lead::Lead, logs::Logs};
 use crate::link::{Attachment, Claims, GetReply, QueueCounts};
 
-/// Messages as they are handed out: number, whether they were handed out before, and the message encoded.
+/// Messages as they are handed out, each encoded.
 pub(crate) type Handed = Vec<(Holding, Bytes)>;
 
 /// Where a leader's effects go. Called with the shard locked: must not wait, nor come back to the shard.
@@ -102,7 +102,7 @@ impl ShardState {
             let Some((id, queue)) = find(&self.machine, queue) else { continue };
             let key = ConsumerKey { node, consumer };
             let handout = lead.handouts.entry(id).or_default();
-            held.iter().for_each(|claimed| handout.claim(queue, key, claimed.holding(), claimed.given_back));
+            held.iter().for_each(|claimed| handout.claim(queue, key, claimed.holding, claimed.given_back));
         }
         for attachment in claims.attachments {
             let Some((id, _)) = find(&self.machine, attachment.queue) else {
@@ -167,8 +167,8 @@ impl ShardState {
         let Some((holding, place)) = taken.and_then(|holding| Some((holding, queue.place(holding.message)?))) else {
             return Some(Taken::Nothing);
         };
-        let (term, Holding { message, returns }) = (lead.term, holding);
-        let reply = |bytes| GetReply { term, message, returns, bytes, remaining };
+        let term = lead.term;
+        let reply = |bytes| GetReply { term, holding, bytes, remaining };
         Some(match lead.bodies.message(&self.machine, id, place) {
             Some(bytes) => Taken::Message(reply(bytes.to_vec())),
             None => Taken::Elsewhere(reply(Vec::new()), place),

@@ -133,7 +133,7 @@ fn happened(effect: &Effect) -> String {
     match *effect {
         Effect::Enqueued { queue, first, count } => format!("queue {queue}: {count} came, from {first} on"),
         Effect::Removed { queue, first, count } => format!("queue {queue}: {count} went, from {first} on"),
-        Effect::Returned { queue, message, node, returns } => {
+        Effect::Returned { queue, holding: Holding { message, returns }, node } => {
             format!("queue {queue}: {message} came back from node {node}, having come back {returns} times before")
         }
         Effect::Purged { queue, upto } => format!("queue {queue}: purged up to {upto}"),
