@@ -119,6 +119,9 @@ pub enum Command {
         node: u64,
         /// How often they had come back when they were handed out.
         returns: u32,
+        /// Where the leader of a shard says that the node has lost them: its term. A later leader knows by itself who
+        /// holds what, so this has an effect in that term only.
+        term: Option<u64>,
         /// Their numbers.
         messages: Numbers,
     },
@@ -166,7 +169,8 @@ impl Command {
             ACCEPT => Self::Accept { queue, messages: Numbers::decode(from)? },
             REQUEUE => {
                 let (node, returns) = (from.u64("node")?, from.u32("returns")?);
-                Self::Requeue { queue, node, returns, messages: Numbers::decode(from)? }
+                let term = Some(from.u64("term")?).filter(|term| *term > 0);
+                Self::Requeue { queue, node, returns, term, messages: Numbers::decode(from)? }
             }
             DISCARD => Self::Discard { queue, messages: Numbers::decode(from)? },
             CREATE => Self::Create { queue },
@@ -217,12 +221,22 @@ impl CommandWriter {
         self.numbers(ACCEPT, queue, messages);
     }
 
-    /// These messages, which consumers of a node held, go back to their places.
+    /// These messages, which consumers of this node held, go back to their places.
     pub fn requeue(&mut self, queue: QueueId, node: u64, held: &[Holding]) {
+        self.back(queue, node, held, None);
+    }
+
+    /// These messages, which a node has lost, go back to their places: so says the leader of a term, from 1.
+    pub fn take_back(&mut self, queue: QueueId, node: u64, held: &[Holding], term: u64) {
+        self.back(queue, node, held, Some(term));
+    }
+
+    fn back(&mut self, queue: QueueId, node: u64, held: &[Holding], term: Option<u64>) {
         for alike in held.chunk_by(|one, next| one.returns == next.returns) {
             self.head(REQUEUE, queue);
             self.out.write_u64(node);
             self.out.write_u32(alike.first().map_or(0, |holding| holding.returns));
+            self.out.write_u64(term.unwrap_or(0));
             let messages: Vec<u64> = alike.iter().map(|holding| holding.message).collect();
             Numbers::of(&messages).encode(&mut self.out);
         }
@@ -295,6 +309,7 @@ mod tests {
         writer.create(queue);
         writer.accept(queue, &[1, 2, 3]);
         writer.requeue(queue, 1, &[Holding { message: 4, returns: 2 }]);
+        writer.take_back(queue, 3, &[Holding { message: 5, returns: 0 }], 8);
         writer.purge(queue, 9, &[4, 6]);
         writer.trim(queue, 7);
         writer.delete(queue);
@@ -303,7 +318,11 @@ mod tests {
         assert_eq!(Command::decode(&mut from), Ok(Command::Accept { queue, messages: Numbers::of(&[1, 2, 3]) }));
         assert_eq!(
             Command::decode(&mut from),
-            Ok(Command::Requeue { queue, node: 1, returns: 2, messages: Numbers::of(&[4]) })
+            Ok(Command::Requeue { queue, node: 1, returns: 2, term: None, messages: Numbers::of(&[4]) })
+        );
+        assert_eq!(
+            Command::decode(&mut from),
+            Ok(Command::Requeue { queue, node: 3, returns: 0, term: Some(8), messages: Numbers::of(&[5]) })
         );
         let purge = Command::Purge { queue, upto: 9, except: Numbers::of(&[4, 6]) };
         assert_eq!(Command::decode(&mut from), Ok(purge));

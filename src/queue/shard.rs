@@ -21,6 +21,8 @@ const SNAPSHOT_FORMAT: u8 = 1;
 pub struct Moment {
     /// The entry's index in its shard's log.
     pub entry: u64,
+    /// The term of the leader that took it.
+    pub term: u64,
     /// Milliseconds since 1970, by the clock of the leader that took it.
     pub time: u64,
 }
@@ -182,7 +184,8 @@ impl ShardMachine {
             Command::Accept { queue, messages } | Command::Discard { queue, messages } => {
                 self.remove(queue, &messages, effects);
             }
-            Command::Requeue { queue, node, returns, messages } => {
+            Command::Requeue { term: Some(term), .. } if term != at.term => {}
+            Command::Requeue { queue, node, returns, messages, .. } => {
                 let Some(stored) = self.queues.get_mut(&queue) else { return };
                 for message in within(&messages, stored) {
                     if stored.count_return(message, returns) {
@@ -336,6 +339,7 @@ mod tests {
     use crate::{CommandWriter, Request, encode_request, fixture::message};
 
     const QUEUE: QueueId = QueueId::MIN;
+    const TERM: u64 = 4;
 
     struct Shard {
         machine: ShardMachine,
@@ -349,7 +353,7 @@ mod tests {
 
         fn apply(&mut self, entry: Bytes) -> Effects {
             let mut effects = Effects::default();
-            let at = Moment { entry: self.log.len() as u64, time: 5 };
+            let at = Moment { entry: self.log.len() as u64, term: TERM, time: 5 };
             self.machine.apply(at, entry.clone(), &mut effects);
             self.log.push(entry);
             effects
@@ -403,6 +407,17 @@ mod tests {
         assert_eq!(effects.happened, [Effect::Returned { queue: QUEUE, holding: held[0], node: 1 }]);
         shard.write(|commands| commands.requeue(QUEUE, 1, &held));
         assert_eq!(shard.machine.queue(QUEUE).unwrap().returns(1), 1);
+    }
+
+    #[test]
+    fn what_a_leader_takes_back_for_a_node_counts_in_its_own_term_only() {
+        let mut shard = Shard::new();
+        shard.write(put("m"));
+        let held = [Holding { message: 1, returns: 0 }];
+        let effects = shard.write(|commands| commands.take_back(QUEUE, 2, &held, TERM - 1));
+        assert_eq!(effects.happened, [], "it was handed out anew by the leader that followed");
+        let effects = shard.write(|commands| commands.take_back(QUEUE, 2, &held, TERM));
+        assert_eq!(effects.happened, [Effect::Returned { queue: QUEUE, holding: held[0], node: 2 }]);
     }
 
     #[test]

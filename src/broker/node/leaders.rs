@@ -15,7 +15,7 @@ use super::Inner;
 use crate::{
     catalogue::Command,
     link::{Claims, Notice, Shortage, Tell},
-    shard::{Answers, Handed, OnLeader, Outlet},
+    shard::{Answers, Handed, Lost, OnLeader, Outlet},
 };
 
 /// How long a new leader waits for the nodes to tell what their consumers hold.
@@ -166,9 +166,15 @@ impl Inner {
     /// A node tells what its consumers hold.
     pub(super) fn on_claims(&self, from: NodeId, shard: u32, term: u64, claims: Claims) {
         let Some(replica) = self.replica(shard) else { return };
-        let missing = replica.group.machine().claim(from, term, claims);
-        for (queue, held) in missing {
-            self.put(shard, None, |commands| commands.requeue(queue, from, &held));
+        let lost = replica.group.machine().claim(from, term, claims);
+        self.take_back(shard, lost);
+    }
+
+    /// What a node has lost goes back, in a shard that this one leads.
+    fn take_back(&self, shard: u32, lost: Option<Lost>) {
+        let Some(Lost { node, term, held }) = lost else { return };
+        for (queue, held) in held {
+            self.put(shard, None, |commands| commands.take_back(queue, node, &held, term));
         }
     }
 
@@ -226,10 +232,8 @@ impl Inner {
     pub(super) fn release(&self, node: NodeId) {
         self.leaders.other(node, |other| other.released += 1);
         for (shard, replica) in self.all_replicas() {
-            let held = replica.group.machine().node_gone(node);
-            for (queue, held) in held {
-                self.put(shard, None, |commands| commands.requeue(queue, node, &held));
-            }
+            let lost = replica.group.machine().node_gone(node);
+            self.take_back(shard, lost);
         }
         self.tell_leads(node);
     }

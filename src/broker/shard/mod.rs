@@ -23,4 +23,4 @@ pub(crate) use intake::{Answers, Intake};
 pub(crate) use logs::{LogBatch, LogRead};
 pub(crate) use reader::Reader;
 pub(crate) use replica::{OnLeader, Replica};
-pub(crate) use state::{Handed, Outlet, ShardState, Taken};
+pub(crate) use state::{Handed, Lost, Outlet, ShardState, Taken};

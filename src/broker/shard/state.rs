@@ -27,6 +27,13 @@ pub(crate) trait Outlet: Send + Sync + 'static {
     fn deserted(&self, queue: QueueId);
 }
 
+/// What a node was taken to hold and has lost; whoever leads in this term takes it back.
+pub(crate) struct Lost {
+    pub(crate) node: NodeId,
+    pub(crate) term: u64,
+    pub(crate) held: Vec<(QueueId, Vec<Holding>)>,
+}
+
 /// What a get took.
 pub(crate) enum Taken {
     /// There was nothing.
@@ -88,9 +95,9 @@ impl ShardState {
         }
     }
 
-    /// A node tells what its consumers hold. Gives what it was taken to hold and does not, which is to be returned.
-    pub(crate) fn claim(&mut self, node: NodeId, term: u64, claims: Claims) -> Vec<(QueueId, Vec<Holding>)> {
-        let Some(lead) = self.lead.as_mut().filter(|lead| lead.term == term) else { return Vec::new() };
+    /// A node tells what its consumers hold. Gives what it was taken to hold and does not.
+    pub(crate) fn claim(&mut self, node: NodeId, term: u64, claims: Claims) -> Option<Lost> {
+        let lead = self.lead.as_mut().filter(|lead| lead.term == term)?;
         tracing::trace!(shard = self.shard, node, term, ?claims, "is told");
         let doubt = lead.doubts.remove(&node);
         let (settled, open): (Option<_>, Option<_>) = match doubt {
@@ -112,18 +119,18 @@ impl ShardState {
             lead.handouts.entry(id).or_default().attach(consumer_of(node, &attachment));
         }
         lead.awaited.remove(&node);
-        let mut missing = Vec::new();
+        let mut lost = Lost { node, term, held: Vec::new() };
         if let Some(settled) = settled {
             settled.consumers.into_iter().for_each(|(queue, key)| self.detach(key, queue.get()));
             for (queue, mut held) in settled.held {
                 if let Some(handout) = self.lead.as_mut().and_then(|lead| lead.handouts.get_mut(&queue)) {
                     held.retain(|holding| handout.holder_gone(*holding));
-                    missing.push((queue, held));
+                    lost.held.push((queue, held));
                 }
             }
         }
         self.hand_out_all();
-        missing
+        Some(lost)
     }
 
     /// Attaches a consumer; `None` where this replica does not lead.
@@ -206,15 +213,15 @@ impl ShardState {
         Some(queues.iter().map(count).collect())
     }
 
-    /// A node is gone, and so are its consumers: gives what they held, which is to be returned.
-    pub(crate) fn node_gone(&mut self, node: NodeId) -> Vec<(QueueId, Vec<Holding>)> {
-        let Some(lead) = self.lead.as_mut() else { return Vec::new() };
-        let mut held = Vec::new();
+    /// A node is gone, and so are its consumers: gives what they held.
+    pub(crate) fn node_gone(&mut self, node: NodeId) -> Option<Lost> {
+        let lead = self.lead.as_mut()?;
+        let mut lost = Lost { node, term: lead.term, held: Vec::new() };
         for (id, handout) in &mut lead.handouts {
             let had = handout.consumers() > 0;
             let messages = handout.node_gone(node);
             if !messages.is_empty() {
-                held.push((*id, messages));
+                lost.held.push((*id, messages));
             }
             if had && handout.is_deserted() {
                 self.outlet.deserted(*id);
@@ -223,7 +230,7 @@ impl ShardState {
         lead.awaited.remove(&node);
         lead.doubts.remove(&node);
         self.hand_out_all();
-        held
+        Some(lost)
     }
 
     fn hand_out_all(&mut self) {
@@ -242,7 +249,8 @@ impl ShardState {
 impl Machine for ShardState {
     fn apply(&mut self, at: Applied, command: Bytes, freed: &mut Vec<u64>) -> Bytes {
         let mut effects = Effects::default();
-        let reply = self.machine.apply(Moment { entry: at.index, time: at.time }, command.clone(), &mut effects);
+        let reply =
+            self.machine.apply(Moment { entry: at.index, term: at.term, time: at.time }, command.clone(), &mut effects);
         self.logs.follow(at.index, &command, &effects, &self.machine);
         if let Some(lead) = &mut self.lead {
             lead.bodies.forget(&effects.freed);
@@ -354,9 +362,9 @@ mod tests {
         state.lead(1, BTreeSet::new());
         state.attach(2, &attachment(7)).unwrap();
         assert_eq!(*told.read.lock().unwrap(), [2]);
-        let held = state.node_gone(2);
-        assert_eq!(held, [(QUEUE, vec![Holding { message: 1, returns: 0 }])]);
-        apply(&mut state, 3, |commands| commands.requeue(QUEUE, 2, &held[0].1));
+        let lost = state.node_gone(2).unwrap();
+        assert_eq!(lost.held, [(QUEUE, vec![Holding { message: 1, returns: 0 }])]);
+        apply(&mut state, 3, |commands| commands.take_back(QUEUE, 2, &lost.held[0].1, lost.term));
         state.attach(3, &attachment(8)).unwrap();
         state.read(1, vec![(2, Some(entry))]);
         assert_eq!(*told.delivered.lock().unwrap(), [(3, 1, true)]);

@@ -1,7 +1,7 @@
 //! Logs of earlier versions, replayed: a shard's log outlives the version that wrote it, and every version must make the
 //! same of it, or replicas drift apart while a cluster is upgraded.
 //!
-//! `VERSION.log` is what a version wrote: an entry a line, with its number, its time and its bytes. `VERSION.state` is what
+//! `VERSION.log` is what a version wrote: an entry a line, with its number, its term, its time and its bytes. `VERSION.state` is what
 //! that version made of it. Neither is ever changed. Before a version is released, its own are recorded:
 //!
 //! ```text
@@ -55,7 +55,7 @@ fn record() {
     let log = story();
     let mut text = String::new();
     for Entry { at, bytes } in &log {
-        write!(text, "{} {} ", at.entry, at.time).unwrap();
+        write!(text, "{} {} {} ", at.entry, at.term, at.time).unwrap();
         bytes.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
         text.push('\n');
     }
@@ -68,7 +68,7 @@ fn read(path: &Path) -> Vec<Entry> {
     let entry = |line: &str| {
         let mut words = line.split(' ');
         let mut number = || words.next().unwrap().parse().unwrap();
-        let at = Moment { entry: number(), time: number() };
+        let at = Moment { entry: number(), term: number(), time: number() };
         let hex = words.next().unwrap();
         let byte = |at: usize| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
         Entry { at, bytes: (0..hex.len()).step_by(2).map(byte).collect() }
@@ -165,10 +165,13 @@ fn story() -> Vec<Entry> {
         (2, 4, &|commands| commands.enqueue(ledger, &message("ledger", 2))),
     ]);
     log.entry(&[(2, 5, &|commands| commands.requeue(work, 1, &[held(3, 1), held(5, 0)]))]);
-    log.entry(&[(1, 5, &|commands| commands.discard(work, &[5]))]);
-    log.entry(&[(1, 6, &|commands| commands.delete(gone)), (2, 6, &|commands| commands.trim(ledger, 1))]);
-    log.entry(&[(1, 7, &|commands| (7..12).for_each(|number| commands.enqueue(work, &message("work", number))))]);
-    log.entry(&[(1, 8, &|commands| commands.purge(work, 9, &[3]))]);
+    // A leader takes back what a node has lost: of no effect once another one leads.
+    log.entry(&[(1, 5, &|commands| commands.take_back(work, 2, &[held(7, 0)], 3))]);
+    log.entry(&[(1, 6, &|commands| commands.take_back(work, 2, &[held(6, 0)], 2))]);
+    log.entry(&[(1, 7, &|commands| commands.discard(work, &[5]))]);
+    log.entry(&[(1, 8, &|commands| commands.delete(gone)), (2, 6, &|commands| commands.trim(ledger, 1))]);
+    log.entry(&[(1, 9, &|commands| (7..12).for_each(|number| commands.enqueue(work, &message("work", number))))]);
+    log.entry(&[(1, 10, &|commands| commands.purge(work, 9, &[3]))]);
     log.entries
 }
 
@@ -190,7 +193,8 @@ impl Log {
             encode_request(&request, &mut bytes);
         }
         let entry = self.entries.len() as u64 + 1;
-        self.entries.push(Entry { at: Moment { entry, time: 1_700_000_000_000 + entry * 10 }, bytes: bytes.freeze() });
+        let at = Moment { entry, term: 3, time: 1_700_000_000_000 + entry * 10 };
+        self.entries.push(Entry { at, bytes: bytes.freeze() });
     }
 }
 
