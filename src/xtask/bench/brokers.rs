@@ -165,12 +165,12 @@ impl Brokers {
         })
     }
 
-    /// Declares a queue with a mirror on every broker, and gives the broker that leads it.
+    /// Declares a queue with a mirror on every broker.
     ///
     /// # Errors
     ///
-    /// Where it is refused, or nobody leads it.
-    pub(super) fn declare(&self, queue: &str) -> anyhow::Result<usize> {
+    /// Where it is refused.
+    pub(super) fn declare(&self, queue: &str) -> anyhow::Result<()> {
         let declaration = TopicDeclaration {
             virtual_host: "/".to_owned(),
             name: format!("{queue}-topic"),
@@ -184,6 +184,16 @@ impl Brokers {
         };
         let client = self.clients.first().context("there are brokers")?;
         self.runtime.block_on(client.declare_topic(&declaration))?;
+        Ok(())
+    }
+
+    /// The broker that leads a queue now.
+    ///
+    /// # Errors
+    ///
+    /// Where nobody leads it.
+    pub(super) fn leader(&self, queue: &str) -> anyhow::Result<usize> {
+        let client = self.clients.first().context("there are brokers")?;
         let leader = until(&format!("{queue} got no leader"), STOP_LIMIT, || {
             let topics = self.runtime.block_on(client.topics())?;
             let mut queues = topics.iter().flat_map(|topic| &topic.queues);
