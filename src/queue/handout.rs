@@ -1,7 +1,7 @@
 //! Who gets which message now: a queue's consumers, and who holds what. Known to the leader only, and never replicated:
 //! when the leader changes, the nodes tell the new one what their consumers hold.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,12 +23,22 @@ pub struct Consumer {
     pub key: ConsumerKey,
     /// The most that it may hold; no limit where there is none.
     pub prefetch: Option<u16>,
-    /// Deliveries that may still be put under way.
-    pub window: u32,
+    /// What may be under way to it.
+    pub window: Window,
     /// A higher one is served first.
     pub priority: i32,
     /// No other may be there.
     pub exclusive: bool,
+}
+
+/// What may be under way to a consumer, and not passed on to its client, at a time. One message more may be, where the
+/// bytes are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Window {
+    /// The most deliveries.
+    pub deliveries: u32,
+    /// Bytes of messages at which no other follows.
+    pub bytes: u64,
 }
 
 /// A message as it was handed out. Where one leader hands it to one node twice, it came back in between.
@@ -62,11 +72,29 @@ struct Holder {
 struct Attached {
     consumer: Consumer,
     held: u32,
+    /// Bytes of each delivery that is under way, the first first.
+    under_way: VecDeque<u64>,
+    bytes_under_way: u64,
 }
 
 impl Attached {
     fn has_room(&self) -> bool {
-        self.consumer.window > 0 && self.consumer.prefetch.is_none_or(|prefetch| self.held < u32::from(prefetch))
+        let Window { deliveries, bytes } = self.consumer.window;
+        self.under_way.len() < deliveries as usize
+            && self.bytes_under_way < bytes
+            && self.consumer.prefetch.is_none_or(|prefetch| self.held < u32::from(prefetch))
+    }
+
+    fn put_under_way(&mut self, bytes: u64) {
+        self.under_way.push_back(bytes);
+        self.bytes_under_way += bytes;
+        self.held += 1;
+    }
+
+    fn passed_on(&mut self, deliveries: u32) {
+        // Those of an earlier leader are not known here.
+        let known = self.under_way.len().min(deliveries as usize);
+        self.bytes_under_way -= self.under_way.drain(..known).sum::<u64>();
     }
 }
 
@@ -97,7 +125,8 @@ impl Handout {
         self.consumers.retain(|other| other.consumer.key != consumer.key);
         let held = self.held.values().filter(|holder| holder.key == consumer.key).count();
         let at = self.consumers.partition_point(|other| other.consumer.priority >= consumer.priority);
-        self.consumers.insert(at, Attached { consumer, held: u32::try_from(held).unwrap_or(u32::MAX) });
+        let held = u32::try_from(held).unwrap_or(u32::MAX);
+        self.consumers.insert(at, Attached { consumer, held, under_way: VecDeque::new(), bytes_under_way: 0 });
         self.had_consumers = true;
         true
     }
@@ -118,10 +147,10 @@ impl Handout {
         }
     }
 
-    /// More deliveries may be put under way.
+    /// So many deliveries were passed on: as many more may be put under way.
     pub fn grant(&mut self, key: ConsumerKey, deliveries: u32) {
         if let Some(found) = self.find(key) {
-            found.consumer.window = found.consumer.window.saturating_add(deliveries);
+            found.passed_on(deliveries);
         }
     }
 
@@ -131,8 +160,7 @@ impl Handout {
             let Some(message) = self.next_ready(queue) else { break };
             let mut attached = self.consumers.remove(at);
             let to = attached.consumer.key;
-            attached.consumer.window -= 1;
-            attached.held += 1;
+            attached.put_under_way(queue.size(message));
             let priority = attached.consumer.priority;
             let end = self.consumers.partition_point(|other| other.consumer.priority >= priority);
             self.consumers.insert(end, attached);
@@ -299,7 +327,8 @@ mod tests {
     }
 
     fn consumer(key: ConsumerKey, prefetch: u16) -> Consumer {
-        Consumer { key, prefetch: Some(prefetch), window: 100, priority: 0, exclusive: false }
+        let window = Window { deliveries: 100, bytes: 1000 };
+        Consumer { key, prefetch: Some(prefetch), window, priority: 0, exclusive: false }
     }
 
     fn handed(handout: &mut Handout, queue: &Queue) -> Vec<(u64, u64)> {
@@ -327,6 +356,26 @@ mod tests {
         queue.remove(1);
         handout.removed(1);
         assert_eq!(handed(&mut handout, &queue), [(1, 2)]);
+    }
+
+    #[test]
+    fn a_window_is_full_at_its_deliveries_or_at_its_bytes() {
+        let mut queue = queue(4);
+        // Of three messages in one entry, the average counts: together they have the bytes that they have.
+        for (ordinal, bytes) in [500, 100, 600].into_iter().enumerate() {
+            queue.push(Place { entry: 4, ordinal: ordinal as u32 }, 0, bytes);
+        }
+        let mut handout = Handout::default();
+        handout.attach(Consumer { window: Window { deliveries: 3, bytes: 500 }, ..consumer(A, 100) });
+        assert_eq!(handed(&mut handout, &queue), [(1, 1), (1, 2), (1, 3)]);
+        handout.grant(A, 1);
+        assert_eq!(handed(&mut handout, &queue), [(1, 4)]);
+        handout.grant(A, 3);
+        assert_eq!(handed(&mut handout, &queue), [(1, 5), (1, 6)], "one byte, and then 400 each");
+        handout.grant(A, 2);
+        assert_eq!(handed(&mut handout, &queue), [(1, 7)]);
+        handout.grant(A, 9);
+        assert_eq!(handed(&mut handout, &queue), []);
     }
 
     #[test]

@@ -147,6 +147,12 @@ impl Runs {
         Some(Place { entry: run.place.entry, ordinal: run.place.ordinal + offset })
     }
 
+    /// Bytes of a message, by the average of those that are there of its entry.
+    pub(crate) fn size(&self, number: u64) -> u64 {
+        let run = self.find(number).and_then(|at| self.runs.get(at));
+        run.and_then(|run| run.bytes.checked_div(run.live.into())).unwrap_or(0)
+    }
+
     /// The first message with this number or a higher one.
     pub(crate) fn next(&self, number: u64) -> Option<u64> {
         let from = self.runs.partition_point(|run| run.end() <= number);

@@ -54,6 +54,12 @@ impl Queue {
         self.runs.place(number)
     }
 
+    /// Bytes of a message; where several of its entry are there, their average. 0 where it is not there.
+    #[must_use]
+    pub fn size(&self, number: u64) -> u64 {
+        self.runs.size(number)
+    }
+
     /// How often a message was handed out and came back.
     #[must_use]
     pub fn returns(&self, number: u64) -> u32 {

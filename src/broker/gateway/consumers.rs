@@ -1,22 +1,22 @@
 //! Consumers of this node, and what they hold.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender, Settlement};
-use ferrymq_queue::{Holding, QueueId, decode_message};
+use ferrymq_queue::{Holding, QueueId, Window, decode_message};
 
 use crate::{
     link::{Attachment, Claimed, Claims},
     shard::Handed,
 };
 
-/// Deliveries under way to one consumer at most, where its prefetch is not less.
-pub(crate) const WINDOW: u32 = 1024;
-/// Grants are told when this many have gathered.
-const GRANT_AT: u32 = WINDOW / 4;
+/// What is under way to one consumer at most, where its prefetch is not less.
+pub(crate) const WINDOW: Window = Window { deliveries: 1024, bytes: 1 << 20 };
+/// Grants are told when this much has gathered.
+const GRANT_AT: Window = Window { deliveries: WINDOW.deliveries / 4, bytes: WINDOW.bytes / 4 };
 
 /// Consumers of this node.
 #[derive(Debug, Default)]
@@ -42,8 +42,23 @@ struct Entry {
     events: EventSender,
     shard: u32,
     attachment: Attachment,
+    /// Bytes of each delivery that is under way, the first first.
+    under_way: VecDeque<u64>,
     /// Passed on, and not granted again yet.
-    passed_on: u32,
+    passed_on: Window,
+}
+
+impl Entry {
+    /// So many deliveries were passed on; gives how many are to be granted, where it is time.
+    fn passed_on(&mut self, deliveries: u32) -> Option<u32> {
+        let known = self.under_way.len().min(deliveries as usize);
+        self.passed_on.bytes += self.under_way.drain(..known).sum::<u64>();
+        self.passed_on.deliveries += deliveries;
+        let prefetch = u32::from(self.attachment.prefetch.unwrap_or(u16::MAX));
+        let is_time =
+            self.passed_on.deliveries >= GRANT_AT.deliveries.min(prefetch) || self.passed_on.bytes >= GRANT_AT.bytes;
+        is_time.then(|| std::mem::take(&mut self.passed_on).deliveries)
+    }
 }
 
 #[derive(Debug)]
@@ -131,7 +146,8 @@ impl Consumers {
             events: new.events,
             shard: new.shard,
             attachment: attachment.clone(),
-            passed_on: 0,
+            under_way: VecDeque::new(),
+            passed_on: Window::default(),
         };
         state.consumers.insert(consumer, entry);
         attachment
@@ -180,19 +196,20 @@ impl Consumers {
         }
         let State { consumers, held, .. } = &mut *state;
         let held = held.entry(queue).or_insert_with(|| Held::of(shard));
-        let entry = consumers.get(&consumer);
-        let session = entry.map_or(0, |entry| entry.session);
+        let entry = consumers.get_mut(&consumer);
+        let session = entry.as_ref().map_or(0, |entry| entry.session);
         messages.iter().for_each(|(holding, _)| held.hold(*holding, consumer, session));
         let Some(entry) = entry else {
             return messages.into_iter().map(|(holding, _)| holding.message).collect();
         };
         let mut deliveries = Vec::with_capacity(messages.len());
         for (holding, bytes) in messages {
-            let number = holding.message;
+            let (number, size) = (holding.message, bytes.len() as u64);
             match decode_message(bytes) {
                 Ok(message) => {
                     let id = DeliveryId { queue, message: number, reader: None };
                     deliveries.push(Delivery { id, redelivered: holding.returns > 0, message });
+                    entry.under_way.push_back(size);
                 }
                 Err(error) => tracing::error!(%queue, number, %error, "a stored message cannot be read"),
             }
@@ -269,12 +286,8 @@ impl Consumers {
     pub(crate) fn passed_on(&self, consumer: u64, deliveries: u32) -> Option<(u32, u64, u32)> {
         let mut state = self.state();
         let entry = state.consumers.get_mut(&consumer)?;
-        entry.passed_on += deliveries;
-        let at = u32::from(entry.attachment.prefetch.unwrap_or(u16::MAX)).min(GRANT_AT);
-        if entry.passed_on < at {
-            return None;
-        }
-        Some((entry.shard, entry.attachment.queue, std::mem::take(&mut entry.passed_on)))
+        let granted = entry.passed_on(deliveries)?;
+        Some((entry.shard, entry.attachment.queue, granted))
     }
 
     /// A consumer's queue is gone.
@@ -320,6 +333,10 @@ impl Consumers {
 
 #[cfg(test)]
 mod tests {
+    use bytes::{Bytes, BytesMut};
+    use ferrymq_core::{ExchangeName, Message, Properties, RoutingKey};
+    use ferrymq_queue::encode_message;
+
     use super::*;
 
     #[test]
@@ -337,5 +354,40 @@ mod tests {
         consumers.settling(queue, &[7], Settlement::Accept);
         consumers.release(queue, &[7]);
         assert_eq!(consumers.shard_of(queue), None);
+    }
+
+    #[test]
+    fn what_was_passed_on_is_granted_by_its_bytes_or_by_its_deliveries() {
+        let (consumers, queue) = (Consumers::default(), QueueId::MIN);
+        let (events, _events) = ferrymq_core::events();
+        let new = NewConsumer {
+            session: 1,
+            channel: 1,
+            events,
+            shard: 1,
+            queue,
+            prefetch: None,
+            priority: 0,
+            exclusive: false,
+        };
+        let consumer = consumers.add(new).consumer;
+        let deliver = |size: u64, count: u32| {
+            let message = Message {
+                exchange: ExchangeName::default_exchange(),
+                routing_key: RoutingKey::new("q").unwrap(),
+                properties: Properties::default(),
+                body: Bytes::from(vec![0; usize::try_from(size).unwrap()]),
+            };
+            let mut bytes = BytesMut::new();
+            encode_message(&message, &mut bytes);
+            let handed = |message| (Holding { message, returns: 0 }, bytes.clone().freeze());
+            consumers.deliver(1, 1, consumer, queue, (1..=u64::from(count)).map(handed).collect());
+        };
+        deliver(GRANT_AT.bytes / 2, 2);
+        assert_eq!(consumers.passed_on(consumer, 1), None);
+        assert_eq!(consumers.passed_on(consumer, 1), Some((1, queue.get(), 2)));
+        deliver(1, GRANT_AT.deliveries);
+        assert_eq!(consumers.passed_on(consumer, GRANT_AT.deliveries - 1), None);
+        assert_eq!(consumers.passed_on(consumer, 1), Some((1, queue.get(), GRANT_AT.deliveries)));
     }
 }

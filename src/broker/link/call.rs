@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use ferrymq_core::LogPosition;
-use ferrymq_queue::{ConsumerKey, Holding, Outcome, QueueId, Request};
+use ferrymq_queue::{ConsumerKey, Holding, Outcome, QueueId, Request, Window};
 use ferrymq_wire::{Malformed, Reader, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -76,7 +76,7 @@ pub(crate) struct Attachment {
     pub(crate) queue: u64,
     pub(crate) consumer: u64,
     pub(crate) prefetch: Option<u16>,
-    pub(crate) window: u32,
+    pub(crate) window: Window,
     pub(crate) priority: i32,
     pub(crate) exclusive: bool,
 }

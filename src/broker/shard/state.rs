@@ -306,7 +306,7 @@ mod tests {
 
     use bytes::BytesMut;
     use ferrymq_core::{ExchangeName, Message, Properties, RoutingKey};
-    use ferrymq_queue::{CommandWriter, Request, encode_request};
+    use ferrymq_queue::{CommandWriter, Request, Window, encode_request};
 
     use super::*;
 
@@ -343,7 +343,14 @@ mod tests {
     }
 
     fn attachment(consumer: u64) -> Attachment {
-        Attachment { queue: QUEUE.get(), consumer, prefetch: Some(1), window: 10, priority: 0, exclusive: false }
+        Attachment {
+            queue: QUEUE.get(),
+            consumer,
+            prefetch: Some(1),
+            window: Window { deliveries: 10, bytes: 1000 },
+            priority: 0,
+            exclusive: false,
+        }
     }
 
     #[test]
