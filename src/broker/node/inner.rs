@@ -59,6 +59,8 @@ pub(crate) struct Inner {
     pub(super) joining: tokio::sync::Mutex<()>,
     /// Runs of other nodes, as their links said.
     pub(super) runs: Mutex<BTreeMap<NodeId, u64>>,
+    /// Shards that this node leads are filled elsewhere one at a time, each in its turn: what clients do goes on meanwhile.
+    pub(super) turns_to_fill: Semaphore,
     /// Damage to this node's data for which it is being filled anew.
     pub(super) damage: Mutex<Option<Record>>,
 }
@@ -97,6 +99,7 @@ impl Inner {
             tasks: Mutex::default(),
             joining: tokio::sync::Mutex::default(),
             runs: Mutex::default(),
+            turns_to_fill: Semaphore::new(1),
             damage: Mutex::new(damage),
         })
     }

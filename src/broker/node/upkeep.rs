@@ -25,8 +25,11 @@ const SOMETIMES: Duration = Duration::from_secs(5);
 /// Logs are kept short this often: under load, the segments that die at a time can then be used again, and need not be
 /// made anew.
 const SHORTEN: Duration = Duration::from_secs(1);
-/// How long the members of one group may take to be changed before that is tried anew.
+/// How long the members of the catalogue may take to be changed before that is tried anew.
 const RECONFIGURE_TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a shard's replica is filled before the next shard has its turn. It goes on being filled then, and nobody
+/// waits for ever behind one whose new node is gone again.
+const TURN_TO_FILL: Duration = Duration::from_secs(60);
 /// The most voters of the catalogue.
 const CATALOGUE_VOTERS: usize = 7;
 
@@ -195,7 +198,8 @@ impl Inner {
                 });
             }
             if replica.group.view().voters != record.placed_on {
-                self.spawn(reconfigure_shard(replica, record.placed_on));
+                let this = this.clone();
+                self.spawn(async move { this.reconfigure_shard(shard, &replica).await });
             }
         }
         if let Some(open) = self.catalogue.get()
@@ -206,6 +210,21 @@ impl Inner {
                 self.spawn(async move { this.reconfigure_catalogue(wanted).await });
             } else if self.has_replaced_nodes() {
                 self.spawn(async move { this.forget_replaced().await });
+            }
+        }
+    }
+
+    async fn reconfigure_shard(&self, shard: u32, replica: &Replica) {
+        let Ok(_one_at_a_time) = replica.reconfiguring.try_lock() else { return };
+        let Ok(_turn) = self.turns_to_fill.acquire().await else { return };
+        // As it is wanted now, and not when the turn was asked for.
+        let record = self.catalogue(|catalogue| catalogue.records.shards.get(&shard).cloned());
+        let Ok(Some(ShardRecord { placed_on: wanted, .. })) = record else { return };
+        match timeout(TURN_TO_FILL, replica.group.reconfigure(&wanted)).await {
+            Ok(Ok(())) => tracing::info!(shard, ?wanted, "the shard's members are these"),
+            Ok(Err(error)) => tracing::debug!(shard, %error, "the shard's members are not as wanted yet"),
+            Err(_) => {
+                tracing::info!(shard, ?wanted, "the shard is still being filled; others have their turn meanwhile")
             }
         }
     }
@@ -299,15 +318,5 @@ impl Inner {
                 tracing::warn!(shard, %error, "a shard's log was not shortened");
             }
         }
-    }
-}
-
-async fn reconfigure_shard(replica: Arc<Replica>, wanted: BTreeSet<NodeId>) {
-    let Ok(_one_at_a_time) = replica.reconfiguring.try_lock() else { return };
-    let shard = replica.group.id();
-    match timeout(RECONFIGURE_TIMEOUT, replica.group.reconfigure(&wanted)).await {
-        Ok(Ok(())) => tracing::info!(shard, ?wanted, "the shard's members are these"),
-        Ok(Err(error)) => tracing::debug!(shard, %error, "the shard's members are not as wanted yet"),
-        Err(_) => tracing::warn!(shard, "the shard's members were not changed in time"),
     }
 }
