@@ -37,7 +37,15 @@ impl Outgoing {
 
     /// Puts a frame on its way; gives whether the connection still takes any.
     pub(super) fn send(&self, kind: Kind, number: u64, content: Bytes) -> bool {
-        let head = frame::head(kind, number, content.len());
+        self.put(frame::head(kind, number, &[], content.len()), content)
+    }
+
+    /// Puts a request to a group's replica on its way, as [`Outgoing::send`] does.
+    pub(super) fn send_to(&self, group: u32, number: u64, request: Bytes) -> bool {
+        self.put(frame::head(Kind::Raft, number, &group.to_le_bytes(), request.len()), request)
+    }
+
+    fn put(&self, head: Bytes, content: Bytes) -> bool {
         let before = self.waiting.fetch_add(content.len(), Ordering::Relaxed);
         before < MAX_WAITING_BYTES && self.frames.send((head, content)).is_ok()
     }

@@ -85,15 +85,12 @@ impl Peer {
             Lane::Control => 0,
             Lane::Bulk => 1,
         };
-        let mut content = BytesMut::with_capacity(request.len() + 4);
-        content.extend_from_slice(&group.to_le_bytes());
-        content.extend_from_slice(&request);
-        self.ask(lane, Kind::Raft, content.freeze(), limit).await
+        self.ask(lane, limit, |out, number| out.send_to(group, number, request)).await
     }
 
     /// Asks, and waits for the answer.
     pub(crate) async fn call(&self, request: Bytes, limit: Duration) -> Result<Bytes, TransportError> {
-        self.ask(WORK, Kind::Call, request, limit).await
+        self.ask(WORK, limit, |out, number| out.send(Kind::Call, number, request)).await
     }
 
     /// Tells; it may be lost where the connection is. What is told arrives in order.
@@ -103,13 +100,18 @@ impl Peer {
         }
     }
 
-    async fn ask(&self, lane: usize, kind: Kind, content: Bytes, limit: Duration) -> Result<Bytes, TransportError> {
+    async fn ask(
+        &self,
+        lane: usize,
+        limit: Duration,
+        send: impl FnOnce(&Outgoing, u64) -> bool,
+    ) -> Result<Bytes, TransportError> {
         let unreachable = || TransportError::Unreachable { node: self.node, reason: "it is not connected".into() };
         let answer = {
             let slot = self.lanes[lane].lock().unwrap_or_else(PoisonError::into_inner);
             let open = slot.as_ref().ok_or_else(unreachable)?;
             let (number, answer) = open.asked.ask();
-            if !open.out.send(kind, number, content) {
+            if !send(&open.out, number) {
                 return Err(unreachable());
             }
             answer

@@ -59,12 +59,13 @@ pub(super) struct Frame {
     pub(super) content: Bytes,
 }
 
-/// Puts a frame's head; the content follows.
-pub(super) fn head(kind: Kind, number: u64, content: usize) -> Bytes {
-    let mut out = BytesMut::with_capacity(HEAD_BYTES);
-    out.write_u32(u32::try_from(content + 9).unwrap_or(u32::MAX));
+/// Puts a frame's head and the beginning of its content; so many bytes more of it follow.
+pub(super) fn head(kind: Kind, number: u64, beginning: &[u8], more: usize) -> Bytes {
+    let mut out = BytesMut::with_capacity(HEAD_BYTES + beginning.len());
+    out.write_u32(u32::try_from(beginning.len() + more + 9).unwrap_or(u32::MAX));
     out.write_u8(kind as u8);
     out.write_u64(number);
+    out.extend_from_slice(beginning);
     out.freeze()
 }
 
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_taken_when_all_of_it_is_there() {
-        let mut whole = BytesMut::from(&head(Kind::Call, 7, 3)[..]);
+        let mut whole = BytesMut::from(&head(Kind::Call, 7, &[], 3)[..]);
         whole.extend_from_slice(b"abc");
         let mut buffer = BytesMut::new();
         for byte in &whole[..whole.len() - 1] {
