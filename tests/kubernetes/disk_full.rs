@@ -41,8 +41,10 @@ async fn a_full_volume_makes_publishers_wait_and_consumers_go_on() {
     println!("measured: all volumes full: publishers wait, and what was there is consumed");
     // One is killed while nothing can be written; there is room again when it comes back.
     traffic.disturb(&["orders-0"]);
-    faults::kill_processes(&[world.pod("orders-0").await]);
+    let killed = [world.pod("orders-0").await];
+    faults::kill_processes(&killed);
     drop(filled);
+    world.restarted(&killed).await;
     traffic.flowing(200, READY).await;
     world.healthy().await;
     traffic.whole();

@@ -121,8 +121,12 @@ async fn throw(world: &World, traffic: &Traffic, fault: Fault, pod: &str, for_lo
         traffic.disturb(pods);
     }
     match fault {
-        Fault::KillProcess => faults::kill_processes(&[world.pod(pod).await]),
-        Fault::KillAll => faults::kill_processes(&world.pods().await),
+        Fault::KillProcess | Fault::KillAll => {
+            let mut killed = world.pods().await;
+            killed.retain(|pod| pods.contains(&pod.name_any().as_str()));
+            faults::kill_processes(&killed);
+            world.restarted(&killed).await;
+        }
         Fault::Restart | Fault::DeletePod => {
             let uid = world.pod(pod).await.uid().expect("a pod has a uid");
             if fault == Fault::Restart {

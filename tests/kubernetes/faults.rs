@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{Api, ResourceExt as _};
 
 use crate::command::kubectl;
-use crate::world::{World, claim};
+use crate::world::{World, claim, container_of};
 
 /// Whether the nodes are on this machine.
 pub(crate) fn possible() -> bool {
@@ -145,9 +145,9 @@ pub(crate) fn resident_memory(pod: &Pod) -> u64 {
 fn process(pod: &Pod) -> u32 {
     let name = pod.name_any();
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).expect("the pod has a node");
-    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref()).unwrap_or_default();
-    let container = containers.first().and_then(|container| container.container_id.as_deref());
-    let id = container.and_then(|id| id.strip_prefix("containerd://")).expect("the pod has a container that runs");
+    let container = container_of(pod);
+    let id = container.as_deref().and_then(|id| id.strip_prefix("containerd://"));
+    let id = id.expect("the pod has a container that runs");
     let state = PathBuf::from(env::var_os("FERRYMQ_CLUSTER_STATE").expect("the nodes are on this machine"));
     let socket = state.join(node).join("containerd.sock");
     let tasks = run(Command::new("ctr").arg("--address").arg(socket).args(["--namespace", "k8s.io", "tasks", "list"]));

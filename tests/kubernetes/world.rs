@@ -142,6 +142,20 @@ impl World {
         .await;
     }
 
+    /// Waits until the containers of these pods, which were killed, have been started again and are ready. Until then the
+    /// API server may still tell of those that are gone.
+    pub(crate) async fn restarted(&self, killed: &[Pod]) {
+        for pod in killed {
+            let (name, before) = (pod.name_any(), container_of(pod));
+            until(&format!("another container of {name} to be ready"), READY, async || {
+                let pod = self.api::<Pod>().get(&name).await.ok()?;
+                let is_another = container_of(&pod).is_some_and(|now| Some(now) != before);
+                (is_another && condition_of(pod_conditions(&pod), "Ready")).then_some(())
+            })
+            .await;
+        }
+    }
+
     /// Takes the volume of a broker away, and waits until the broker is there again with another one.
     pub(crate) async fn lose_volume(&self, pod: &str) {
         let uid = self.pod(pod).await.uid().expect("a pod has a uid");
@@ -241,6 +255,11 @@ impl Conditions for Topic {
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)
     }
+}
+
+/// The id of a pod's one container, where it has one.
+pub(crate) fn container_of(pod: &Pod) -> Option<String> {
+    pod.status.as_ref()?.container_statuses.as_ref()?.first()?.container_id.clone()
 }
 
 fn pod_conditions(pod: &Pod) -> &[k8s_openapi::api::core::v1::PodCondition] {
