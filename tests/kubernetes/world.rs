@@ -147,7 +147,7 @@ impl World {
     pub(crate) async fn restarted(&self, killed: &[Pod]) {
         for pod in killed {
             let (name, before) = (pod.name_any(), container_of(pod));
-            until(&format!("another container of {name} to be ready"), READY, async || {
+            until(&format!("another container of {name} to be ready"), STARTED_AGAIN, async || {
                 let pod = self.api::<Pod>().get(&name).await.ok()?;
                 let is_another = container_of(&pod).is_some_and(|now| Some(now) != before);
                 (is_another && condition_of(pod_conditions(&pod), "Ready")).then_some(())
@@ -281,6 +281,9 @@ pub(crate) async fn until<T>(what: &str, within: Duration, mut ask: impl AsyncFn
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
+
+/// How long Kubernetes may wait with a container that was killed again and again (five minutes), and some time to start.
+const STARTED_AGAIN: Duration = Duration::from_secs(330);
 
 /// A Topic's status is at most ten seconds behind, and leaders go back to where they belong within five.
 const STEADY: Duration = Duration::from_secs(16);
