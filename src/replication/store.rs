@@ -53,6 +53,12 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Another process has the journal open.
+    #[must_use]
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Journal { source: ferrymq_journal::OpenError::Locked { .. }, .. })
+    }
+
     /// What the disk no longer has as it was written, where that is why.
     #[must_use]
     pub fn damage(&self) -> Option<Damage> {

@@ -21,7 +21,7 @@ mod set_aside;
 mod tests;
 mod verify;
 
-pub(crate) use open::{Opened, open};
+pub(crate) use open::{Opened, open_when_free};
 pub(crate) use record::Record;
 pub(crate) use set_aside::Directory;
 pub use set_aside::SetAsideError;

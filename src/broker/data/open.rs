@@ -1,8 +1,9 @@
 //! Opening a node's data, or what is to be done where it is damaged.
 
-use std::path::PathBuf;
+use std::{io, path::PathBuf, time::Duration};
 
-use ferrymq_replication::{Damage, Store};
+use ferrymq_replication::{Damage, Store, task};
+use tokio::time::{Instant, sleep};
 
 use super::{
     record::{Record, State},
@@ -14,6 +15,11 @@ use crate::{
     node::{Settings, StartError},
 };
 
+/// How long a start waits for another process to let go of the data: one that was deleted by force, or whose node was out
+/// of reach, may still be stopping in order while the next one starts.
+const DATA_IN_USE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// A node's data, opened.
 pub(crate) struct Opened {
     pub(crate) store: Store,
@@ -21,6 +27,31 @@ pub(crate) struct Opened {
     pub(crate) identity: Identity,
     /// Damage for which the node is being filled anew.
     pub(crate) damage: Option<Record>,
+}
+
+/// Opens a node's data as [`open`] does, once no other process has it open; waits a minute for that.
+///
+/// # Errors
+///
+/// As [`open`].
+pub(crate) async fn open_when_free(settings: &Settings) -> Result<Opened, StartError> {
+    let until = Instant::now() + DATA_IN_USE;
+    let mut told = false;
+    loop {
+        let directory = settings.directory.clone();
+        let to_open = settings.clone();
+        let opened = task::blocking(move || open(&to_open)).await;
+        match opened.map_err(|error| StartError::Directory { directory, source: io::Error::other(error) })? {
+            Err(StartError::Store(error)) if error.is_in_use() && Instant::now() < until => {
+                if !std::mem::replace(&mut told, true) {
+                    let directory = settings.directory.display();
+                    tracing::warn!(%directory, "another process has the data open; waits until it has ended");
+                }
+                sleep(LOOK_AGAIN).await;
+            }
+            opened => return opened,
+        }
+    }
 }
 
 /// Opens a node's data. What is damaged is set aside, where there are others to fill the node anew: it is then a new node.

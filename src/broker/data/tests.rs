@@ -3,13 +3,14 @@
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, mpsc},
+    time::Duration,
 };
 
 use ferrymq_journal::{Disk, Journal, Options, Record as JournalRecord};
 use ferrymq_testkit::SimulatedDisk;
 
 use super::{
-    open,
+    open::{open, open_when_free},
     record::{Record, State},
     set_aside::Directory,
     verify,
@@ -237,4 +238,21 @@ fn when_a_node_is_in_sync_again_the_newest_set_stays_and_the_others_go() {
     let healed = record(&disk).unwrap();
     assert_eq!((healed.state, healed.sets), (State::Healed, sets[2..].to_vec()));
     assert!(open(&settings(&disk)).unwrap().damage.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_waits_until_another_process_has_ended() {
+    let disk = SimulatedDisk::new(1);
+    node(&disk, 3);
+    let path = Path::new(DIRECTORY).join("journal");
+    let other = Journal::open(Arc::new(disk.clone()), &path, OPTIONS, &mut |_| Ok(())).unwrap();
+    let settings = settings(&disk);
+    let mut opening = Box::pin(open_when_free(&settings));
+    assert!(tokio::time::timeout(Duration::from_secs(30), &mut opening).await.is_err(), "it is in use");
+    other.close();
+    assert_eq!(opening.await.unwrap().identity.uuid, "old");
+
+    let _other = Journal::open(Arc::new(disk.clone()), &path, OPTIONS, &mut |_| Ok(())).unwrap();
+    let refused = open_when_free(&settings).await.map(|_| ()).unwrap_err();
+    assert!(matches!(refused, StartError::Store(error) if error.is_in_use()), "not for ever");
 }

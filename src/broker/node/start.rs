@@ -9,7 +9,7 @@ use std::{
 
 use ferrymq_core::Event;
 use ferrymq_journal::{Disk, Options};
-use ferrymq_replication::{Damage, OpenError, Timing, task};
+use ferrymq_replication::{Damage, OpenError, Timing};
 use tokio::{
     sync::watch,
     time::{Instant, interval, timeout},
@@ -154,11 +154,7 @@ impl Node {
     ///
     /// [`StartError`]: its data cannot be opened.
     pub async fn start(settings: Settings, links: impl Listener) -> Result<Self, StartError> {
-        let directory = settings.directory.clone();
-        let to_open = settings.clone();
-        let opened = task::blocking(move || data::open(&to_open));
-        let opened =
-            opened.await.map_err(|error| StartError::Directory { directory, source: io::Error::other(error) })??;
+        let opened = data::open_when_free(&settings).await?;
         let reader = Reader::start().map_err(StartError::Reader)?;
         let inner = Inner::new(settings, opened, reader);
         tracing::info!(node = inner.id(), uuid = inner.identity().uuid, run = inner.run(), "starts");
