@@ -9,7 +9,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `open.rs` | [`open()`]: the data, or what is to be done where it is damaged |
+//! | `open.rs` | [`open_when_free`]: the data, or what is to be done where it is damaged |
 //! | `set_aside.rs` | [`Directory`]: moves damaged data aside, and clears it away in the end |
 //! | `record.rs` | [`Record`]: `damaged.json`, what is known of the damage |
 //! | `verify.rs` | [`verify()`]: looks at all of it, offline |
