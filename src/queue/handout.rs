@@ -41,6 +41,35 @@ pub struct Window {
     pub bytes: u64,
 }
 
+/// What is under way to a consumer, as its leader and its node count it each.
+#[derive(Debug, Default)]
+pub struct UnderWay {
+    /// Bytes of each delivery, the first first.
+    deliveries: VecDeque<u64>,
+    bytes: u64,
+}
+
+impl UnderWay {
+    /// A delivery of so many bytes follows.
+    pub fn put(&mut self, bytes: u64) {
+        self.deliveries.push_back(bytes);
+        self.bytes += bytes;
+    }
+
+    /// The first so many were passed on to the client; gives their bytes. Those that were put under way elsewhere, by an
+    /// earlier leader, are not known here and have none.
+    pub fn passed_on(&mut self, deliveries: u32) -> u64 {
+        let known = self.deliveries.len().min(deliveries as usize);
+        let bytes = self.deliveries.drain(..known).sum();
+        self.bytes -= bytes;
+        bytes
+    }
+
+    fn leaves_room_in(&self, window: Window) -> bool {
+        self.deliveries.len() < window.deliveries as usize && self.bytes < window.bytes
+    }
+}
+
 /// A message as it was handed out. Where one leader hands it to one node twice, it came back in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Holding {
@@ -72,29 +101,13 @@ struct Holder {
 struct Attached {
     consumer: Consumer,
     held: u32,
-    /// Bytes of each delivery that is under way, the first first.
-    under_way: VecDeque<u64>,
-    bytes_under_way: u64,
+    under_way: UnderWay,
 }
 
 impl Attached {
     fn has_room(&self) -> bool {
-        let Window { deliveries, bytes } = self.consumer.window;
-        self.under_way.len() < deliveries as usize
-            && self.bytes_under_way < bytes
+        self.under_way.leaves_room_in(self.consumer.window)
             && self.consumer.prefetch.is_none_or(|prefetch| self.held < u32::from(prefetch))
-    }
-
-    fn put_under_way(&mut self, bytes: u64) {
-        self.under_way.push_back(bytes);
-        self.bytes_under_way += bytes;
-        self.held += 1;
-    }
-
-    fn passed_on(&mut self, deliveries: u32) {
-        // Those of an earlier leader are not known here.
-        let known = self.under_way.len().min(deliveries as usize);
-        self.bytes_under_way -= self.under_way.drain(..known).sum::<u64>();
     }
 }
 
@@ -126,7 +139,7 @@ impl Handout {
         let held = self.held.values().filter(|holder| holder.key == consumer.key).count();
         let at = self.consumers.partition_point(|other| other.consumer.priority >= consumer.priority);
         let held = u32::try_from(held).unwrap_or(u32::MAX);
-        self.consumers.insert(at, Attached { consumer, held, under_way: VecDeque::new(), bytes_under_way: 0 });
+        self.consumers.insert(at, Attached { consumer, held, under_way: UnderWay::default() });
         self.had_consumers = true;
         true
     }
@@ -150,7 +163,7 @@ impl Handout {
     /// So many deliveries were passed on: as many more may be put under way.
     pub fn grant(&mut self, key: ConsumerKey, deliveries: u32) {
         if let Some(found) = self.find(key) {
-            found.passed_on(deliveries);
+            found.under_way.passed_on(deliveries);
         }
     }
 
@@ -160,7 +173,8 @@ impl Handout {
             let Some(message) = self.next_ready(queue) else { break };
             let mut attached = self.consumers.remove(at);
             let to = attached.consumer.key;
-            attached.put_under_way(queue.size(message));
+            attached.under_way.put(queue.size(message));
+            attached.held += 1;
             let priority = attached.consumer.priority;
             let end = self.consumers.partition_point(|other| other.consumer.priority >= priority);
             self.consumers.insert(end, attached);

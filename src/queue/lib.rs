@@ -38,7 +38,7 @@ mod shard;
 mod stored;
 
 pub use command::{Command, CommandWriter, Outcome, Request, decode_outcomes, encode_request};
-pub use handout::{Consumer, ConsumerKey, HandedOut, Handout, Holding, Window};
+pub use handout::{Consumer, ConsumerKey, HandedOut, Handout, Holding, UnderWay, Window};
 pub use message::{decode as decode_message, encode as encode_message};
 pub use numbers::Numbers;
 pub use opened::OpenedEntry;

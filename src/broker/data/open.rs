@@ -47,6 +47,7 @@ pub(crate) async fn open_when_free(settings: &Settings) -> Result<Opened, StartE
                     let directory = settings.directory.display();
                     tracing::warn!(%directory, "another process has the data open; waits until it has ended");
                 }
+                // Nobody is told when the lock on a file is free.
                 sleep(LOOK_AGAIN).await;
             }
             opened => return opened,

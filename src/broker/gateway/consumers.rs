@@ -1,12 +1,12 @@
 //! Consumers of this node, and what they hold.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender, Settlement};
-use ferrymq_queue::{Holding, QueueId, Window, decode_message};
+use ferrymq_queue::{Holding, QueueId, UnderWay, Window, decode_message};
 
 use crate::{
     link::{Attachment, Claimed, Claims},
@@ -42,8 +42,7 @@ struct Entry {
     events: EventSender,
     shard: u32,
     attachment: Attachment,
-    /// Bytes of each delivery that is under way, the first first.
-    under_way: VecDeque<u64>,
+    under_way: UnderWay,
     /// Passed on, and not granted again yet.
     passed_on: Window,
 }
@@ -51,8 +50,7 @@ struct Entry {
 impl Entry {
     /// So many deliveries were passed on; gives how many are to be granted, where it is time.
     fn passed_on(&mut self, deliveries: u32) -> Option<u32> {
-        let known = self.under_way.len().min(deliveries as usize);
-        self.passed_on.bytes += self.under_way.drain(..known).sum::<u64>();
+        self.passed_on.bytes += self.under_way.passed_on(deliveries);
         self.passed_on.deliveries += deliveries;
         let prefetch = u32::from(self.attachment.prefetch.unwrap_or(u16::MAX));
         let is_time =
@@ -146,7 +144,7 @@ impl Consumers {
             events: new.events,
             shard: new.shard,
             attachment: attachment.clone(),
-            under_way: VecDeque::new(),
+            under_way: UnderWay::default(),
             passed_on: Window::default(),
         };
         state.consumers.insert(consumer, entry);
@@ -209,7 +207,7 @@ impl Consumers {
                 Ok(message) => {
                     let id = DeliveryId { queue, message: number, reader: None };
                     deliveries.push(Delivery { id, redelivered: holding.returns > 0, message });
-                    entry.under_way.push_back(size);
+                    entry.under_way.put(size);
                 }
                 Err(error) => tracing::error!(%queue, number, %error, "a stored message cannot be read"),
             }

@@ -214,6 +214,7 @@ impl Inner {
         }
     }
 
+    /// Makes the members of a shard that this node leads those that are wanted, in the shard's turn.
     async fn reconfigure_shard(&self, shard: u32, replica: &Replica) {
         let Ok(_one_at_a_time) = replica.reconfiguring.try_lock() else { return };
         let Ok(_turn) = self.turns_to_fill.acquire().await else { return };
