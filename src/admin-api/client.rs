@@ -12,8 +12,8 @@ use hyper_util::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    AdminError, ClusterStatus, Formation, NewUser, NodeStatus, Safety, TopicDeclaration, TopicRemoval, TopicView,
-    routes,
+    AdminError, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Safety, TopicDeclaration,
+    TopicRemoval, TopicView, routes,
 };
 
 /// The longest that a call may take, but [`Client::hand_over`].
@@ -224,6 +224,24 @@ impl Client {
         let timeout = self.timeout.max(HAND_OVER_TIMEOUT);
         let (status, body) = self.call(Method::POST, routes::HAND_OVER, Bytes::new(), timeout).await?;
         self.done(routes::HAND_OVER, status, &body)
+    }
+
+    /// Empties a node of the cluster, or lets it have its share again; how far that is shows in [`Client::cluster`].
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; refused as [`WouldNotFit`](crate::Reason::WouldNotFit) where the others could not hold what it has.
+    pub async fn drain(&self, draining: &Draining) -> Result<(), CallError> {
+        self.send(Method::PUT, routes::DRAINING, draining).await
+    }
+
+    /// Takes a node that was emptied out of the cluster; success where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; refused as [`WouldNotFit`](crate::Reason::WouldNotFit) where it still holds something.
+    pub async fn remove_node(&self, removal: &NodeRemoval) -> Result<(), CallError> {
+        self.send(Method::DELETE, routes::NODES, removal).await
     }
 
     /// Declares a topic, and gives it as it is then.

@@ -41,6 +41,8 @@ pub enum Reason {
     Incompatible,
     /// It has messages. HTTP 409.
     NotEmpty,
+    /// Queues would lose mirrors. HTTP 409.
+    WouldNotFit,
     /// Not now: no leader or no majority. HTTP 503.
     Unavailable,
 }
@@ -58,7 +60,8 @@ impl Reason {
             | Self::MemberMismatch
             | Self::Owned
             | Self::Incompatible
-            | Self::NotEmpty => 409,
+            | Self::NotEmpty
+            | Self::WouldNotFit => 409,
             Self::Unavailable => 503,
         }
     }

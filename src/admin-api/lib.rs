@@ -10,6 +10,7 @@
 //! | `configuration.rs` | the file that a broker starts with |
 //! | `status.rs` | what a node and its cluster say of themselves |
 //! | `formation.rs` | how a cluster is formed, once |
+//! | `placement.rs` | a node that is emptied, and goes |
 //! | `topic.rs` | a topic as it is declared, and as it is |
 //! | `error.rs` | why a call was refused |
 //! | `port.rs` | [`AdminPort`]: what `management` serves |
@@ -22,6 +23,7 @@ mod client;
 mod configuration;
 mod error;
 mod formation;
+mod placement;
 mod port;
 pub mod routes;
 mod status;
@@ -31,6 +33,7 @@ pub use client::{CALL_TIMEOUT, CallError, Client, ClientError, HAND_OVER_TIMEOUT
 pub use configuration::{Configuration, Listener, Protocol};
 pub use error::{AdminError, Reason};
 pub use formation::{Formation, Member, NewUser};
+pub use placement::{Draining, NodeRemoval};
 pub use port::AdminPort;
 pub use status::{ClusterStatus, NodeStatus, NodeView, Phase, Safety, ShardView};
 pub use topic::{

@@ -3,7 +3,8 @@
 use std::future::Future;
 
 use crate::{
-    AdminError, ClusterStatus, Formation, NewUser, NodeStatus, Safety, TopicDeclaration, TopicRemoval, TopicView,
+    AdminError, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Safety, TopicDeclaration,
+    TopicRemoval, TopicView,
 };
 
 /// A node, as the admin API sees it. Cheap to clone. Every call is bounded in time.
@@ -26,6 +27,12 @@ pub trait AdminPort: Clone + Send + Sync + 'static {
     /// Gives all that this node leads to others, and leads nothing more until it is started again; returns when done, or
     /// after 20 seconds.
     fn hand_over(&self) -> impl Future<Output = Result<(), AdminError>> + Send;
+
+    /// Empties a node, or lets it have its share again; returns when that is decided.
+    fn drain(&self, draining: Draining) -> impl Future<Output = Result<(), AdminError>> + Send;
+
+    /// Takes a node that was emptied out of the cluster; success where it is not there.
+    fn remove_node(&self, removal: NodeRemoval) -> impl Future<Output = Result<(), AdminError>> + Send;
 
     /// Declares a topic.
     fn declare_topic(&self, topic: TopicDeclaration) -> impl Future<Output = Result<TopicView, AdminError>> + Send;

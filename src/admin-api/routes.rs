@@ -25,6 +25,12 @@ pub const SAFE_TO_STOP: &str = "/admin/v1/safe-to-stop";
 /// `POST`, without a body: 204, after at most 20 seconds.
 pub const HAND_OVER: &str = "/admin/v1/hand-over";
 
+/// `PUT` a [`Draining`](crate::Draining): 204, as soon as it is decided.
+pub const DRAINING: &str = "/admin/v1/draining";
+
+/// `DELETE` with a [`NodeRemoval`](crate::NodeRemoval) as its body: 204.
+pub const NODES: &str = "/admin/v1/nodes";
+
 /// `PUT` a [`TopicDeclaration`](crate::TopicDeclaration): [`TopicView`](crate::TopicView). `DELETE` with a
 /// [`TopicRemoval`](crate::TopicRemoval) as its body: 204.
 pub const TOPIC: &str = "/admin/v1/topic";

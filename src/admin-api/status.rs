@@ -73,8 +73,11 @@ pub struct NodeView {
     pub version: Option<String>,
     /// Shards that it leads.
     pub leaders: u32,
-    /// Shards that it holds a replica of.
+    /// Shards that it holds a replica of, or is to hold one of; the catalogue is not one of them.
     pub replicas: u32,
+    /// It is being emptied: once it holds no replicas, it can be removed.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 /// A shard, as its cluster sees it.

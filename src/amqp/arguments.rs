@@ -3,12 +3,15 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ferrymq_core::{LogDeclaration, LogPosition};
+use ferrymq_core::{LogDeclaration, LogPosition, Message, PropertyFormat};
 
 use crate::{
-    codec::{Table, Value},
+    codec::{self, Table, Value},
     fault::{Code, Exception},
 };
+
+/// The header with a message's key in a log.
+const FILTER_HEADER: &str = "x-stream-filter-value";
 
 /// Arguments of a queue that only a log has.
 const OF_LOGS: [&str; 2] = ["x-max-age", "x-max-length-bytes"];
@@ -33,9 +36,6 @@ const OF_QUEUES: [&str; 14] = [
 
 /// The same, of an exchange.
 const OF_EXCHANGES: [&str; 3] = ["alternate-exchange", "x-delayed-type", "x-message-deduplication"];
-
-/// The same, of a consumer.
-const OF_CONSUMERS: [&str; 1] = ["x-stream-filter"];
 
 fn refuse(arguments: &Table, names: &[&str], but: &[&str], of: &str) -> Result<(), Exception> {
     let mut refused = arguments.0.iter().filter(|(name, _)| names.contains(&&**name) && !but.contains(&&**name));
@@ -122,11 +122,41 @@ pub(crate) struct ConsumerArguments {
     pub(crate) priority: i32,
     /// Where it begins in a log.
     pub(crate) position: Option<LogPosition>,
+    /// What it wants of a log.
+    pub(crate) filter: Option<Keys>,
+}
+
+/// The keys of the messages that a consumer of a log wants.
+///
+/// A message's key is its header `x-stream-filter-value`, as RabbitMQ's streams have it, or where it has none its routing
+/// key. RabbitMQ may also send others, which its clients pass over; here exactly those come that were asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Keys {
+    wanted: Vec<String>,
+    /// Also messages without the header.
+    unfiltered: bool,
+}
+
+impl Keys {
+    pub(crate) fn wants(&self, message: &Message) -> bool {
+        // Properties that cannot be read have no header.
+        let header = match message.properties.format {
+            PropertyFormat::None => None,
+            PropertyFormat::Amqp091 => codec::header(&message.properties.bytes, FILTER_HEADER).ok().flatten(),
+        };
+        match header.as_ref().map(Value::as_text) {
+            Some(key) => key.is_some_and(|key| self.has(key)),
+            None => self.unfiltered || self.has(message.routing_key.as_str()),
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.wanted.iter().any(|wanted| wanted == key)
+    }
 }
 
 /// Reads the arguments of `basic.consume`.
 pub(crate) fn of_consumer(arguments: &Table) -> Result<ConsumerArguments, Exception> {
-    refuse(arguments, &OF_CONSUMERS, &[], "a consumer")?;
     let priority = match arguments.get("x-priority") {
         None => 0,
         Some(value) => value
@@ -135,7 +165,23 @@ pub(crate) fn of_consumer(arguments: &Table) -> Result<ConsumerArguments, Except
             .ok_or_else(|| invalid("x-priority", "a whole number of 32 bits is needed"))?,
     };
     let position = arguments.get("x-stream-offset").map(position).transpose()?;
-    Ok(ConsumerArguments { priority, position })
+    Ok(ConsumerArguments { priority, position, filter: keys(arguments)? })
+}
+
+fn keys(arguments: &Table) -> Result<Option<Keys>, Exception> {
+    let Some(wanted) = arguments.get("x-stream-filter") else { return Ok(None) };
+    let wanted: Option<Vec<String>> = match wanted {
+        Value::Array(several) => several.iter().map(|value| value.as_text().map(str::to_owned)).collect(),
+        value => value.as_text().map(|key| vec![key.to_owned()]),
+    };
+    let wanted = wanted.filter(|keys| !keys.is_empty());
+    let wanted = wanted.ok_or_else(|| invalid("x-stream-filter", "a text is needed, or a list of such"))?;
+    let unfiltered = match arguments.get("x-stream-match-unfiltered") {
+        None => false,
+        Some(Value::Boolean(unfiltered)) => *unfiltered,
+        Some(_) => return Err(invalid("x-stream-match-unfiltered", "true or false is needed")),
+    };
+    Ok(Some(Keys { wanted, unfiltered }))
 }
 
 fn position(value: &Value) -> Result<LogPosition, Exception> {
@@ -212,5 +258,19 @@ mod tests {
         assert!(matches!(read("1h".into()), Ok(Some(LogPosition::Time(_)))));
         assert!(read(Value::I64(-1)).is_err());
         assert!(read("soon".into()).is_err());
+    }
+
+    #[test]
+    fn keys_of_a_log_are_a_text_or_a_list_of_such() {
+        let read = |value| of_consumer(&Table(vec![("x-stream-filter".into(), value)])).map(|asked| asked.filter);
+        let keys = |wanted: &[&str]| {
+            Some(Keys { wanted: wanted.iter().map(|key| (*key).into()).collect(), unfiltered: false })
+        };
+        assert_eq!(read("paid".into()), Ok(keys(&["paid"])));
+        assert_eq!(read(Value::Array(vec!["paid".into(), "billed".into()])), Ok(keys(&["paid", "billed"])));
+        assert!(read(Value::Array(Vec::new())).is_err());
+        assert!(read(Value::I32(1)).is_err());
+        let both = Table::default().with("x-stream-filter", "paid").with("x-stream-match-unfiltered", "yes");
+        assert!(of_consumer(&both).is_err());
     }
 }

@@ -40,7 +40,7 @@ pub use link::{Listener, Network, Stream, Tcp};
 #[cfg(feature = "simulation")]
 pub use node::ReplicaState;
 pub use node::{
-    Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, Node, NodeView, Phase, QueueInTopic, QueueView,
-    SafeToStop, Settings, ShardView, StartError, Topic, TopicLog, TopicRefusal, TopicView,
+    Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, Node, NodeView, Phase, PlacementRefusal,
+    QueueInTopic, QueueView, SafeToStop, Settings, ShardView, StartError, Topic, TopicLog, TopicRefusal, TopicView,
 };
 pub use session::Session;

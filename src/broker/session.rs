@@ -189,8 +189,8 @@ impl Session {
         self.see_own(shard, queue.get()).await?;
         let from = self.node.find_in_log(shard, queue, wanted.position.unwrap_or(LogPosition::Next)).await?;
         let consumer = ConsumerId(self.node.consumers().next_number());
-        let (channel, events) = (wanted.channel, self.publisher.events.clone());
-        self.logs.add(&self.node, NewLogConsumer { consumer, queue, from, prefetch, channel, events });
+        let (channel, filter, events) = (wanted.channel, wanted.filter.clone(), self.publisher.events.clone());
+        self.logs.add(&self.node, NewLogConsumer { consumer, queue, from, filter, prefetch, channel, events });
         Ok(consumer)
     }
 
@@ -373,9 +373,12 @@ impl SessionPort for Session {
         if self.log(queue)?.is_some() {
             return self.read_log(&subscription, record.shard, queue).await;
         }
-        if subscription.position.is_some() {
+        if subscription.position.is_some() || subscription.filter.is_some() {
             let (name, host) = (&subscription.queue, &self.host);
-            let reason = format!("queue '{name}' in vhost '{host}' is no stream: it has no offset to begin at");
+            let reason = format!(
+                "queue '{name}' in vhost '{host}' is no stream: it has no offset to begin at, and its messages are not to be \
+                 passed over"
+            );
             return Err(Refusal::Precondition { reason });
         }
         let attachment = self.node.consumers().add(NewConsumer {

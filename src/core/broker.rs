@@ -6,7 +6,8 @@ use bytestring::ByteString;
 
 use crate::{
     BindingDeclaration, ConsumerId, Delivery, DeliveryId, EventSender, ExchangeDeclaration, ExchangeName, Identity,
-    LogPosition, Login, LoginRefused, Message, QueueDeclaration, QueueName, Refusal, Settlement, VirtualHostName,
+    LogFilter, LogPosition, Login, LoginRefused, Message, QueueDeclaration, QueueName, Refusal, Settlement,
+    VirtualHostName,
 };
 
 /// A node, as front ends see it. Cheap to clone.
@@ -67,6 +68,8 @@ pub struct Subscription {
     pub no_ack: bool,
     /// Where it begins, if the queue is a log, which says so of itself; at what comes next where there is none.
     pub position: Option<LogPosition>,
+    /// What it wants of a log; all of it where there is none.
+    pub filter: Option<LogFilter>,
 }
 
 /// A queue, as it is now.

@@ -35,7 +35,7 @@ pub use event::{
     Confirmation, ConsumerId, Delivery, DeliveryId, Event, EventReceiver, EventSender, Settlement, events,
 };
 pub use identity::{Credentials, Identity, Login, LoginRefused};
-pub use log::{LogDeclaration, LogPosition};
+pub use log::{LogDeclaration, LogFilter, LogPosition};
 pub use message::{Message, Properties, PropertyFormat};
 pub use name::{ExchangeName, InvalidName, MAX_NAME_BYTES, QueueName, RoutingKey, VirtualHostName};
 pub use refusal::{Kind, Refusal};

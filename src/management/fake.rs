@@ -6,8 +6,8 @@ use std::{
 };
 
 use ferrymq_admin_api::{
-    AdminError, AdminPort, ClusterStatus, Formation, NewUser, NodeStatus, Phase, Reason, Safety, TopicDeclaration,
-    TopicRemoval, TopicView,
+    AdminError, AdminPort, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase, Reason, Safety,
+    TopicDeclaration, TopicRemoval, TopicView,
 };
 
 #[derive(Clone, Default)]
@@ -18,6 +18,7 @@ struct State {
     serving: bool,
     stuck: bool,
     handed_over: bool,
+    draining: Option<u32>,
     topics: Vec<TopicDeclaration>,
     users: Vec<String>,
 }
@@ -105,6 +106,20 @@ impl AdminPort for FakeNode {
         self.formed().await?;
         self.state().handed_over = true;
         Ok(())
+    }
+
+    async fn drain(&self, draining: Draining) -> Result<(), AdminError> {
+        self.formed().await?;
+        self.state().draining = draining.draining.then_some(draining.ordinal);
+        Ok(())
+    }
+
+    async fn remove_node(&self, removal: NodeRemoval) -> Result<(), AdminError> {
+        self.formed().await?;
+        if self.state().draining == Some(removal.ordinal) {
+            return Ok(());
+        }
+        Err(AdminError::new(Reason::WouldNotFit, format!("broker {} still holds 9 shards", removal.ordinal)))
     }
 
     async fn declare_topic(&self, topic: TopicDeclaration) -> Result<TopicView, AdminError> {

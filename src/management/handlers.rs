@@ -2,7 +2,8 @@
 
 use axum::{extract::State, http::StatusCode};
 use ferrymq_admin_api::{
-    AdminPort, ClusterStatus, Formation, NewUser, NodeStatus, Reason, Safety, TopicDeclaration, TopicRemoval, TopicView,
+    AdminPort, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Reason, Safety, TopicDeclaration,
+    TopicRemoval, TopicView,
 };
 
 use crate::{
@@ -37,6 +38,19 @@ pub(crate) async fn safe_to_stop<P: AdminPort>(State(port): State<P>) -> Answer<
 
 pub(crate) async fn hand_over<P: AdminPort>(State(port): State<P>) -> Answer<StatusCode> {
     port.hand_over().await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn drain<P: AdminPort>(State(port): State<P>, Json(draining): Json<Draining>) -> Answer<StatusCode> {
+    port.drain(draining).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn remove_node<P: AdminPort>(
+    State(port): State<P>,
+    Json(removal): Json<NodeRemoval>,
+) -> Answer<StatusCode> {
+    port.remove_node(removal).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,7 +4,7 @@ use axum::{
     Router,
     extract::{DefaultBodyLimit, Request},
     middleware::{from_fn, from_fn_with_state},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use ferrymq_admin_api::{AdminPort, Reason, routes};
 
@@ -22,6 +22,8 @@ pub fn router<P: AdminPort>(port: P, token: Token) -> Router {
         .route(routes::FORM, post(handlers::form::<P>))
         .route(routes::SAFE_TO_STOP, get(handlers::safe_to_stop::<P>))
         .route(routes::HAND_OVER, post(handlers::hand_over::<P>))
+        .route(routes::DRAINING, put(handlers::drain::<P>))
+        .route(routes::NODES, delete(handlers::remove_node::<P>))
         .route(routes::TOPIC, put(handlers::declare_topic::<P>).delete(handlers::remove_topic::<P>))
         .route(routes::TOPICS, get(handlers::topics::<P>))
         .route(routes::USERS, put(handlers::put_user::<P>))

@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ferrymq_admin_api::{
-    Adoption, Client, Formation, NewUser, Phase, Reason, TopicDeclaration, TopicOwner, TopicRemoval, routes,
+    Adoption, Client, Draining, Formation, NewUser, NodeRemoval, Phase, Reason, TopicDeclaration, TopicOwner,
+    TopicRemoval, routes,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -115,6 +116,16 @@ async fn every_call_of_the_client_is_answered() {
     assert_eq!(node.users(), ["guest", "shop"]);
     client.hand_over().await.unwrap();
     assert!(node.handed_over());
+}
+
+#[tokio::test]
+async fn a_broker_is_emptied_and_then_removed() {
+    let served = Served::start(FakeNode::serving()).await;
+    let client = served.client();
+    let refused = client.remove_node(&NodeRemoval { ordinal: 3 }).await.unwrap_err();
+    assert_eq!(refused.refusal().map(|refusal| refusal.reason), Some(Reason::WouldNotFit));
+    client.drain(&Draining { ordinal: 3, draining: true }).await.unwrap();
+    client.remove_node(&NodeRemoval { ordinal: 3 }).await.unwrap();
 }
 
 #[tokio::test]

@@ -152,6 +152,7 @@ pub(crate) fn view(shards: Vec<ShardView>) -> ClusterStatus {
         version: None,
         leaders: 1,
         replicas: 1,
+        draining: false,
     };
     ClusterStatus {
         cluster_id: "c".to_owned(),

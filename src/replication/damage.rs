@@ -2,7 +2,8 @@
 
 use std::{
     error::Error,
-    path::PathBuf,
+    io,
+    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
 
@@ -74,6 +75,12 @@ impl Failure {
             tracing::error!(error = error as &dyn Error, "the journal cannot be read");
             self.tell.send_replace(Some(error.to_string()));
         }
+    }
+
+    /// A snapshot cannot be written. Its replica has stopped by that, and nobody would start it again.
+    pub(crate) fn unwritable(&self, path: &Path, error: &io::Error) {
+        tracing::error!(path = %path.display(), error = error as &dyn Error, "a snapshot cannot be written");
+        self.tell.send_replace(Some(format!("snapshot {} cannot be written: {error}", path.display())));
     }
 
     pub(crate) fn snapshot(&self, error: &SnapshotError) {

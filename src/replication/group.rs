@@ -15,7 +15,7 @@ use ferrymq_wire::{Reader, Write as _};
 use openraft::{
     ChangeMembers, Config, EmptyNode, Raft, RaftMetrics, ServerState, SnapshotPolicy,
     impls::ProgressResponder,
-    raft::ClientWriteResult,
+    raft::{ClientWriteResult, VoteRequest},
     type_config::{
         alias::OneshotReceiverOf,
         async_runtime::{instant::Instant as _, watch::WatchReceiver},
@@ -367,11 +367,13 @@ impl<M: Machine> Group<M> {
             }
             network::VOTE => {
                 let request = codec::take_vote_request(&mut from).map_err(text)?;
+                self.may_vote_for(&request)?;
                 let response = self.raft.vote(request).await.map_err(|error| error.to_string())?;
                 Ok(codec::vote_response(&response))
             }
             network::PRE_VOTE => {
                 let request = codec::take_vote_request(&mut from).map_err(text)?;
+                self.may_vote_for(&request)?;
                 let response = self.raft.pre_vote(request).await.map_err(|error| error.to_string())?;
                 Ok(codec::vote_response(&response))
             }
@@ -497,12 +499,47 @@ impl<M: Machine> Group<M> {
         Ok(!indexes.is_empty())
     }
 
+    /// On the leader: the members do not have this node among them any more, for good.
+    #[must_use]
+    pub fn has_left(&self, node: NodeId) -> bool {
+        let metrics = self.raft.metrics().borrow_watched().clone();
+        let stored = &metrics.membership_config;
+        leadership_of(&metrics).leading
+            && *stored.log_id() <= metrics.last_applied
+            && stored.membership().get_joint_config().len() == 1
+            && stored.membership().nodes().all(|(member, _)| *member != node)
+    }
+
     /// Stops this replica; its data stays.
     pub async fn stop(&self) {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(group = self.id, %error, "a replica did not stop in order");
         }
         self.snapshot.close().await;
+    }
+
+    /// Lets go of a replica that was stopped: it may be opened again.
+    pub fn close(&self) {
+        self.store.give_back(self.id, self.log.clone());
+    }
+
+    /// Forgets all that a replica has that was stopped and is no member any more, and lets go of it. Its vote stays, and
+    /// how far its log went: where it becomes a member again, it votes for nobody who has less than it had.
+    ///
+    /// # Errors
+    ///
+    /// The journal failed, or the snapshot cannot be removed: the next start does that then.
+    pub async fn forget(&self) -> io::Result<()> {
+        self.log.forget().await?;
+        let removed = self.snapshot.remove().await;
+        self.close();
+        removed
+    }
+
+    /// Whether who asks for this replica's vote has at least what it had before it forgot that.
+    fn may_vote_for(&self, request: &VoteRequest<Types>) -> Result<(), String> {
+        let had = self.log.index().forgotten();
+        if request.last_log_id < had { Err("it has less than this replica once had".into()) } else { Ok(()) }
     }
 
     fn reconfigure_error(&self, error: impl std::fmt::Display) -> ReconfigureError {

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use crate::{
     codec,
     damage::Failure,
-    log_index::{ENTRY, KEPT, LogIndex, PURGE, TRUNCATE, VOTE},
+    log_index::{ENTRY, FORGET, FORGOTTEN, KEPT, LogIndex, OldMarks, PURGE, TRUNCATE, VOTE},
     types::{Entry, GroupId, LogId, Payload, Types, Vote, log_id},
 };
 
@@ -114,14 +114,51 @@ impl GroupLog {
 
     /// Writes the small records again where they lie in segments before `segment`, so that they do not hold these.
     pub(crate) fn refresh(&self, segment: u64) -> io::Result<()> {
-        let (vote, purged) = self.index().old_marks(segment);
+        let OldMarks { vote, purged, forgotten } = self.index().old_marks(segment);
         if let Some(vote) = vote {
             self.write_vote(vote, |_| ())?;
         }
         if let Some(purged) = purged {
             self.write_purge(purged)?;
         }
+        if let Some(forgotten) = forgotten {
+            let mut index = self.index();
+            let position = self.write(self.mark(FORGOTTEN, forgotten), |_| ())?;
+            let dead = index.marked_forgotten(position);
+            drop(index);
+            self.release(dead);
+        }
         Ok(())
+    }
+
+    /// A record that says something of the log up to an entry.
+    fn mark(&self, kind: u8, upto: LogId) -> Record {
+        let mut payload = BytesMut::with_capacity(8);
+        payload.write_u64(upto.leader_id.term);
+        self.record(kind, upto.index, payload.freeze())
+    }
+
+    /// Forgets all but the vote, and how far the log went. Nobody may use the log meanwhile.
+    pub(crate) async fn forget(&self) -> io::Result<()> {
+        let last = {
+            let index = self.index();
+            index.last().max(index.forgotten()).unwrap_or(log_id(0, 0))
+        };
+        let (synced, wait) = oneshot::channel();
+        let mark = self.write(self.mark(FORGET, last), move |result| {
+            // Whoever waited may have given up.
+            let _ = synced.send(result);
+        })?;
+        wait.await.map_err(io::Error::other)?.map_err(|error| self.failed(error))?;
+        // Not before: until the mark is on disk, what it forgets is there.
+        let dead = self.index().forget(last, mark);
+        self.release(dead);
+        Ok(())
+    }
+
+    /// The index, where the log is used no more.
+    pub(crate) fn into_index(self) -> LogIndex {
+        std::mem::take(&mut *self.index())
     }
 
     fn write_vote(&self, vote: Vote, done: impl FnOnce(Result<(), AppendError>) + Send + 'static) -> io::Result<()> {
@@ -137,10 +174,8 @@ impl GroupLog {
     }
 
     fn write_purge(&self, upto: LogId) -> io::Result<()> {
-        let mut payload = BytesMut::with_capacity(8);
-        payload.write_u64(upto.leader_id.term);
         let mut index = self.index();
-        let position = self.write(self.record(PURGE, upto.index, payload.freeze()), |_| ())?;
+        let position = self.write(self.mark(PURGE, upto), |_| ())?;
         let mut dead = index.cut_to(upto, |entry| self.needs(entry));
         dead.extend(index.marked(position));
         drop(index);

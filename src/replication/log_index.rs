@@ -17,6 +17,10 @@ pub(crate) const TRUNCATE: u8 = 3;
 pub(crate) const PURGE: u8 = 4;
 /// An entry that the log has purged and the machine needs, written again or come with a snapshot.
 pub(crate) const KEPT: u8 = 5;
+/// All of the group's entries are gone from here, which left it. The vote stays.
+pub(crate) const FORGET: u8 = 6;
+/// The mark of the last `FORGET` written again; what came after that stays.
+pub(crate) const FORGOTTEN: u8 = 7;
 
 /// Bytes of entries that a group keeps in memory, for followers that are nearly up to date and for its own machine.
 const CACHE_BYTES: usize = 4 << 20;
@@ -25,6 +29,13 @@ pub(crate) struct Slot {
     pub(crate) term: u64,
     pub(crate) position: Position,
     pub(crate) cached: Option<Payload>,
+}
+
+/// What is to be written again, so that it does not hold the segments that it lies in.
+pub(crate) struct OldMarks {
+    pub(crate) vote: Option<Vote>,
+    pub(crate) purged: Option<LogId>,
+    pub(crate) forgotten: Option<LogId>,
 }
 
 /// Where everything of a group's log is.
@@ -42,6 +53,9 @@ pub(crate) struct LogIndex {
     purge_mark: Option<Position>,
     vote: Option<Vote>,
     vote_record: Option<Position>,
+    /// The end of the log when it was forgotten.
+    forgotten: Option<LogId>,
+    forget_mark: Option<Position>,
     /// Bytes of entries since the group was opened.
     appended_bytes: u64,
 }
@@ -86,6 +100,15 @@ impl LogIndex {
                 dead.extend(self.purge_mark.replace(position));
                 Ok(dead)
             }
+            FORGET => {
+                let term = Reader::new(front()).u64("forgotten term").map_err(text)?;
+                Ok(self.forget(log_id(term, sequence), position))
+            }
+            FORGOTTEN => {
+                let term = Reader::new(front()).u64("forgotten term").map_err(text)?;
+                self.forgotten = Some(log_id(term, sequence));
+                Ok(self.marked_forgotten(position).into_iter().collect())
+            }
             kind => Err(format!("record kind {kind} is unknown; was it written by a newer version?")),
         }
     }
@@ -101,7 +124,28 @@ impl LogIndex {
     }
 
     pub(crate) fn is_pristine(&self) -> bool {
-        self.slots.is_empty() && self.purged.is_none() && self.vote.is_none()
+        self.is_blank() && self.vote.is_none() && self.forgotten.is_none()
+    }
+
+    /// There are no entries in it, and none that were purged.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.slots.is_empty() && self.purged.is_none() && self.kept.is_empty()
+    }
+
+    /// The end of the log when it was forgotten: who has less than that has not all that this replica had once.
+    pub(crate) fn forgotten(&self) -> Option<LogId> {
+        self.forgotten
+    }
+
+    /// Forgets all but the vote, and how far the log went; gives what is dead by that.
+    pub(crate) fn forget(&mut self, last: LogId, mark: Position) -> Vec<Position> {
+        let before = std::mem::take(self);
+        self.vote = before.vote;
+        self.vote_record = before.vote_record;
+        self.forgotten = Some(last);
+        self.forget_mark = Some(mark);
+        let logged = before.slots.into_iter().map(|slot| slot.position);
+        logged.chain(before.kept.into_values()).chain(before.purge_mark).chain(before.forget_mark).collect()
     }
 
     /// Index of the first entry of the log, and of the one that comes next.
@@ -234,10 +278,19 @@ impl LogIndex {
         self.purge_mark.replace(position)
     }
 
-    /// The vote, and what was purged, where their records lie in segments before this one.
-    pub(crate) fn old_marks(&self, segment: u64) -> (Option<Vote>, Option<LogId>) {
+    /// The last mark of what was forgotten, and that before this.
+    pub(crate) fn marked_forgotten(&mut self, position: Position) -> Option<Position> {
+        self.forget_mark.replace(position)
+    }
+
+    /// The marks whose records lie in segments before this one.
+    pub(crate) fn old_marks(&self, segment: u64) -> OldMarks {
         let old = |position: Option<Position>| position.is_some_and(|position| position.segment < segment);
-        (self.vote.filter(|_| old(self.vote_record)), self.purged.filter(|_| old(self.purge_mark)))
+        OldMarks {
+            vote: self.vote.filter(|_| old(self.vote_record)),
+            purged: self.purged.filter(|_| old(self.purge_mark)),
+            forgotten: self.forgotten.filter(|_| old(self.forget_mark)),
+        }
     }
 
     /// The segment of the first entry that was not purged.

@@ -124,6 +124,12 @@ impl SnapshotFile {
         }
     }
 
+    /// Removes it, where it is there.
+    pub(crate) async fn remove(&self) -> io::Result<()> {
+        let (disk, path) = (self.disk.clone(), self.path.clone());
+        blocking(move || remove(&*disk, &path)).await
+    }
+
     /// Damage is reported, and ends the node.
     pub(crate) fn read(&self) -> Result<Option<Snapshot>, SnapshotError> {
         let read = read(&*self.disk, &self.path).inspect_err(|error| self.failure.snapshot(error))?;
@@ -132,7 +138,7 @@ impl SnapshotFile {
         Ok(Some(snapshot))
     }
 
-    /// Writes it. Waits where the disk is full.
+    /// Writes it. Waits where the disk is full; anything else that goes wrong ends the node.
     pub(crate) async fn write(&self, meta: SnapshotMeta, bytes: Bytes) -> io::Result<()> {
         let mut told = false;
         loop {
@@ -151,6 +157,7 @@ impl SnapshotFile {
 
     async fn try_write(&self, meta: SnapshotMeta, bytes: Bytes) -> io::Result<()> {
         let (disk, path, open) = (self.disk.clone(), self.path.clone(), self.open.clone());
+        let failure = self.failure.clone();
         let written = blocking(move || {
             let open = open.lock().unwrap_or_else(PoisonError::into_inner);
             if !*open {
@@ -164,7 +171,13 @@ impl SnapshotFile {
             out.extend_from_slice(&bytes);
             let sum = checksum(&out[4..]);
             out[..4].copy_from_slice(&sum.to_le_bytes());
-            atomic_file::replace(&*disk, &path, &out).map(|()| out.len() as u64)
+            atomic_file::replace(&*disk, &path, &out)
+                .inspect_err(|error| {
+                    if error.kind() != io::ErrorKind::StorageFull {
+                        failure.unwritable(&path, error);
+                    }
+                })
+                .map(|()| out.len() as u64)
         });
         let size = written.await?;
         self.size.store(size, Ordering::Relaxed);
@@ -181,6 +194,14 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<(Snapshot, u64
     };
     let size = bytes.len() as u64;
     parse(path, bytes).map(|snapshot| Some((snapshot, size)))
+}
+
+/// Removes a snapshot, where it is there; returns when that is on disk.
+pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => path.parent().map_or(Ok(()), |directory| disk.sync_directory(directory)),
+    }
 }
 
 fn parse(path: &Path, bytes: Bytes) -> Result<Snapshot, SnapshotError> {

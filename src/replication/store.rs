@@ -109,6 +109,7 @@ impl Store {
         groups.values_mut().for_each(LogIndex::settle);
         #[cfg(feature = "simulation")]
         crate::simulation::forget_damaged(&*disk, &snapshots, &mut groups);
+        remove_forgotten(&*disk, &snapshots, &groups)?;
         whole_snapshots(&*disk, &snapshots, &groups)?;
         let logs = groups.into_iter().map(|(group, log)| (group, Some(log))).collect();
         let failure = Failure::new();
@@ -138,6 +139,7 @@ impl Store {
 
     /// Writes what makes the next opening quick, in the background. To be called every few seconds.
     pub fn upkeep(&self) {
+        self.refresh_closed();
         if self.indexing.swap(true, Ordering::Relaxed) {
             return;
         }
@@ -184,6 +186,33 @@ impl Store {
         Ok(GroupLog::new(group, self.journal.clone(), index, self.failure.clone()))
     }
 
+    /// Gives back a log that is used no more: the group may be opened again.
+    pub(crate) fn give_back(&self, group: GroupId, log: GroupLog) {
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.insert(group, Some(log.into_index()));
+    }
+
+    /// There are entries of this group, or it is open.
+    #[must_use]
+    pub fn holds(&self, group: GroupId) -> bool {
+        let logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        logs.get(&group).is_some_and(|log| log.as_ref().is_none_or(|log| !log.is_blank()))
+    }
+
+    /// Marks of groups that are not open are written again, so that they do not hold old segments.
+    fn refresh_closed(&self) {
+        let current = self.journal.current_segment();
+        let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
+        for (group, log) in logs.iter_mut() {
+            let Some(index) = log.take() else { continue };
+            let open = GroupLog::new(*group, self.journal.clone(), index, self.failure.clone());
+            if let Err(error) = open.refresh(current) {
+                tracing::warn!(group, %error, "what is left of a shard was not written again");
+            }
+            *log = Some(open.into_index());
+        }
+    }
+
     pub(crate) fn snapshot(&self, group: GroupId) -> SnapshotFile {
         SnapshotFile::new(self.disk.clone(), self.snapshots.join(snapshot::name_of(group)), self.failure.clone())
     }
@@ -198,6 +227,15 @@ impl Store {
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }
+}
+
+/// The snapshots of groups that were forgotten, where that was not finished.
+fn remove_forgotten(disk: &dyn Disk, directory: &Path, groups: &HashMap<GroupId, LogIndex>) -> Result<(), OpenError> {
+    for group in groups.iter().filter(|(_, log)| log.forgotten().is_some() && log.is_blank()).map(|(group, _)| *group) {
+        snapshot::remove(disk, &directory.join(snapshot::name_of(group)))
+            .map_err(|source| OpenError::Directory { directory: directory.to_owned(), source })?;
+    }
+    Ok(())
 }
 
 /// All snapshots are as they were written, and none is missing that a log follows.

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use ferrymq_admin_api::{
-    AdminError, AdminPort, Adoption, ClusterStatus, Formation, NewUser, NodeStatus, NodeView, Phase, QueueInTopic,
-    QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicLog, TopicOwner, TopicRemoval,
-    TopicView,
+    AdminError, AdminPort, Adoption, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, NodeView,
+    Phase, QueueInTopic, QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicLog, TopicOwner,
+    TopicRemoval, TopicView,
 };
-use ferrymq_broker::{self as broker, FormError, Node, TopicRefusal};
+use ferrymq_broker::{self as broker, FormError, Node, PlacementRefusal, TopicRefusal};
 
 /// A node, as the admin API sees it.
 #[derive(Clone)]
@@ -69,6 +69,7 @@ impl AdminPort for Port {
                     version: node.version,
                     leaders: node.leaders,
                     replicas: node.replicas,
+                    draining: node.draining,
                 })
                 .collect(),
             shards: view
@@ -128,6 +129,16 @@ impl AdminPort for Port {
         Ok(())
     }
 
+    async fn drain(&self, Draining { ordinal, draining }: Draining) -> Result<(), AdminError> {
+        self.formed()?;
+        self.node.drain(ordinal, draining).await.map_err(not_placed)
+    }
+
+    async fn remove_node(&self, NodeRemoval { ordinal }: NodeRemoval) -> Result<(), AdminError> {
+        self.formed()?;
+        self.node.remove_node(ordinal).await.map_err(not_placed)
+    }
+
     async fn declare_topic(&self, topic: TopicDeclaration) -> Result<TopicView, AdminError> {
         self.formed()?;
         let topic = topic_of(topic)?;
@@ -150,6 +161,15 @@ impl AdminPort for Port {
         let put = self.node.put_user(user.name, user.password, user.loopback_only).await;
         put.map_err(|reason| AdminError::new(Reason::Unavailable, reason))
     }
+}
+
+fn not_placed(refusal: PlacementRefusal) -> AdminError {
+    let reason = match &refusal {
+        PlacementRefusal::NotFound { .. } => Reason::NotFound,
+        PlacementRefusal::Refused(_) => Reason::WouldNotFit,
+        PlacementRefusal::Unavailable(_) => Reason::Unavailable,
+    };
+    AdminError::new(reason, refusal.to_string())
 }
 
 fn topic_of(topic: TopicDeclaration) -> Result<broker::Topic, AdminError> {

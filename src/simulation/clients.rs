@@ -200,6 +200,7 @@ impl<'a> Producer<'a> {
             priority: 0,
             no_ack: false,
             position: None,
+            filter: None,
         };
         let subscribed = self.connection.ask(|answer| Ask::Subscribe(subscription, answer));
         timeout(PATIENCE, subscribed).await.ok().flatten().flatten().is_some()

@@ -2,7 +2,7 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{coverage::Coverage, world::World};
 
@@ -55,11 +55,13 @@ pub enum Fault {
     ClockJump,
     /// A broker is stopped in order, and started again.
     Restart,
+    /// A broker is to be emptied, or to have its share again.
+    Drain,
 }
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::KillOne,
         Self::KillLeader,
         Self::KillAll,
@@ -83,6 +85,7 @@ impl Fault {
         Self::Reset,
         Self::ClockJump,
         Self::Restart,
+        Self::Drain,
     ];
 
     /// It takes from a disk what was on it for good: to be thrown at a minority, while the others have everything.
@@ -272,6 +275,18 @@ impl World {
                 let stopping = place.0.spawn(async move { place.1.stop().await });
                 drop(stopping);
                 return ends(lasting, End::Kill(ordinal));
+            }
+            Fault::Drain => {
+                let draining = !self.draining.contains(&ordinal);
+                tell(self, if draining { "is to be emptied" } else { "is to have its share again" });
+                let asked = *self.chance.pick(&up)?;
+                let (process, node) = self.up_at(asked)?;
+                let asked = process.spawn(async move { node.drain(ordinal, draining).await });
+                let done = matches!(timeout(Duration::from_secs(5), asked).await, Ok(Ok(Ok(()))));
+                coverage.hit_where(fault, done);
+                if done && !self.draining.remove(&ordinal) {
+                    self.draining.insert(ordinal);
+                }
             }
         }
         None

@@ -102,7 +102,7 @@ async fn run(
     coverage: &mut Coverage,
 ) -> Result<(), Failure> {
     let reach = Reach::new(history.clone());
-    let brokers = if chance.one_in(5) { 5 } else { 3 };
+    let brokers = *chance.pick(&[3, 3, 3, 4, 5]).unwrap_or(&3);
     let mut world = World::form(brokers, chance.branch(1), story.clone(), reach.clone()).await?;
     let clients = Clients::new(world.directory.clone(), history.clone(), reach);
     let mut programs = JoinSet::new();

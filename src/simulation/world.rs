@@ -38,6 +38,8 @@ pub(crate) struct World {
     pub(crate) links: Links,
     pub(crate) chance: Chance,
     pub(crate) brokers: Vec<Broker>,
+    /// Brokers that are being emptied.
+    pub(crate) draining: BTreeSet<u32>,
     pub(crate) directory: Directory,
     pub(crate) reach: Reach,
     /// Nodes, and the groups of which they have had a snapshot: they must never have nothing of these again.
@@ -54,6 +56,7 @@ impl World {
     pub(crate) async fn form(brokers: u32, mut chance: Chance, story: Story, reach: Reach) -> Result<Self, Failure> {
         let links = Links::new(chance.branch(1), story.clone());
         let mut world = Self {
+            draining: BTreeSet::new(),
             brokers: (0..brokers).map(|ordinal| Broker::new(ordinal, &mut chance)).collect(),
             directory: Arc::new(Mutex::new((0..brokers).map(|_| None).collect())),
             story,
@@ -273,7 +276,9 @@ impl World {
         let asked = process.spawn(async move { node.cluster().await });
         let Ok(Ok(Ok(view))) = timeout(Duration::from_secs(5), asked).await else { return false };
         let known = view.nodes.len() == self.brokers.len() && view.nodes.iter().all(|node| node.reachable);
-        known && view.shards.iter().all(ferrymq_broker::ShardView::is_healthy)
+        // What went elsewhere is gone from where it was.
+        let emptied = view.nodes.iter().all(|node| !node.draining || node.replicas == 0);
+        known && emptied && view.shards.iter().all(ferrymq_broker::ShardView::is_healthy)
     }
 }
 

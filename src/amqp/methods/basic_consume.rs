@@ -1,6 +1,6 @@
 //! `basic.consume`: section 1.8.3.3. `no-local` is passed over, as RabbitMQ does.
 
-use ferrymq_core::{ByteString, Session, Subscription};
+use ferrymq_core::{ByteString, LogFilter, Session, Subscription};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
@@ -40,6 +40,7 @@ pub(crate) async fn run<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
         priority: asked.priority,
         no_ack: method.no_ack,
         position: asked.position,
+        filter: asked.filter.map(|wanted| LogFilter::new(move |message| wanted.wants(message))),
     };
     channel.early = Some(Vec::new());
     let subscribed = link.wait(link.session.subscribe(subscription)).await?;

@@ -56,6 +56,8 @@ impl Catalogue {
                 self.declare_log(&virtual_host, &name, mirrors, retention)
             }
             Command::DeclareTopicWithLog { topic, empty, log } => self.declare_topic_with_log(topic, &empty, log),
+            Command::SetDraining { ordinal, draining } => self.set_draining(ordinal, draining),
+            Command::RemoveNode { ordinal } => self.remove_node(ordinal),
         }
     }
 
@@ -81,51 +83,26 @@ impl Catalogue {
         Answer::Done
     }
 
-    fn add_node(&mut self, node: NodeRecord) -> Answer {
-        if let Some((id, _)) = self.records.nodes.iter().find(|(_, known)| known.uuid == node.uuid) {
-            return Answer::Node { id: *id };
-        }
-        self.records.next_node += 1;
-        let id = self.records.next_node;
-        let replaced: Vec<u64> = self
-            .records
-            .nodes
-            .iter()
-            .filter(|(_, known)| known.ordinal == node.ordinal && !known.replaced)
-            .map(|(id, _)| *id)
-            .collect();
-        for old in replaced {
-            if let Some(record) = self.records.nodes.get_mut(&old) {
-                record.replaced = true;
-            }
-            for shard in self.records.shards.values_mut() {
-                if shard.placed_on.remove(&old) {
-                    shard.placed_on.insert(id);
-                }
-                if shard.preferred == old {
-                    shard.preferred = id;
-                }
-            }
-        }
-        self.records.nodes.insert(id, node);
-        Answer::Node { id }
-    }
-
     fn node_started(&mut self, node: u64, run: u64, version: String) -> Answer {
         if let Some(record) = self.records.nodes.get_mut(&node) {
             record.run = record.run.max(run);
             record.version = version;
         }
+        Answer::Gone { queues: self.remove_exclusive(|owner| owner.node == node && owner.run < run) }
+    }
+
+    /// Removes the exclusive queues of these owners; gives their ids and shards.
+    pub(super) fn remove_exclusive(&mut self, of: impl Fn(Owner) -> bool) -> Vec<(u64, u32)> {
         let left: Vec<(String, String)> = self
             .records
             .virtual_hosts
             .iter()
             .flat_map(|(host, content)| content.queues.iter().map(move |(name, queue)| (host, name, queue)))
-            .filter(|(_, _, queue)| queue.exclusive.is_some_and(|owner| owner.node == node && owner.run < run))
+            .filter(|(_, _, queue)| queue.exclusive.is_some_and(&of))
             .map(|(host, name, _)| (host.clone(), name.clone()))
             .collect();
         let gone = left.iter().filter_map(|(host, name)| self.remove_queue(host, name));
-        Answer::Gone { queues: gone.map(|queue| (queue.id, queue.shard)).collect() }
+        gone.map(|queue| (queue.id, queue.shard)).collect()
     }
 
     fn declare_exchange(&mut self, host: &str, name: &str, exchange: ExchangeRecord) -> Answer {

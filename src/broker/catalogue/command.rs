@@ -49,6 +49,10 @@ pub(crate) enum Command {
     DeclareLog { virtual_host: String, name: String, mirrors: Option<u8>, retention: Retention },
     /// As `DeclareTopic`, of one that has partitions.
     DeclareTopicWithLog { topic: TopicSpec, empty: Vec<String>, log: TopicLogSpec },
+    /// A node is to be emptied, or is to have its share again.
+    SetDraining { ordinal: u32, draining: bool },
+    /// A node that was emptied goes for good.
+    RemoveNode { ordinal: u32 },
 }
 
 /// What a change answered.

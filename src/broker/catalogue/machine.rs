@@ -1,5 +1,7 @@
 //! The catalogue as a replicated machine.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use ferrymq_replication::{Applied, Machine};
 use tokio::sync::watch;
@@ -15,6 +17,8 @@ use super::{
 const VERSION: u8 = 1;
 /// A snapshot with logs: what is kept of them follows the rest.
 const VERSION_WITH_LOGS: u8 = 2;
+/// A snapshot with nodes that are being emptied: they follow what is kept of logs.
+const VERSION_WITH_DRAINING: u8 = 3;
 
 /// The catalogue, and how far it is.
 pub(crate) struct CatalogueMachine {
@@ -55,23 +59,30 @@ impl Machine for CatalogueMachine {
     }
 
     fn snapshot(&self) -> Bytes {
-        let Catalogue { records, logs, .. } = &self.catalogue;
-        let saved = if logs.is_empty() {
-            postcard::to_extend(records, vec![VERSION])
-        } else {
+        let Catalogue { records, logs, draining, .. } = &self.catalogue;
+        let saved = if !draining.is_empty() {
+            postcard::to_extend(&(records, logs, draining), vec![VERSION_WITH_DRAINING])
+        } else if !logs.is_empty() {
             postcard::to_extend(&(records, logs), vec![VERSION_WITH_LOGS])
+        } else {
+            postcard::to_extend(records, vec![VERSION])
         };
         saved.map(Bytes::from).unwrap_or_default()
     }
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
-        let (records, logs): (Records, LogRecords) = match snapshot.split_first() {
-            Some((&VERSION, bytes)) => postcard::from_bytes(bytes).map(|records| (records, LogRecords::default())),
-            Some((&VERSION_WITH_LOGS, bytes)) => postcard::from_bytes(bytes),
+        let read: Result<(Records, LogRecords, BTreeSet<u64>), _> = match snapshot.split_first() {
+            Some((&VERSION, bytes)) => {
+                postcard::from_bytes(bytes).map(|records| (records, LogRecords::default(), BTreeSet::new()))
+            }
+            Some((&VERSION_WITH_LOGS, bytes)) => {
+                postcard::from_bytes(bytes).map(|(records, logs)| (records, logs, BTreeSet::new()))
+            }
+            Some((&VERSION_WITH_DRAINING, bytes)) => postcard::from_bytes(bytes),
             _ => return Err("the catalogue's snapshot is of a newer version".into()),
-        }
-        .map_err(|error| error.to_string())?;
-        self.catalogue = Catalogue::of(records, logs);
+        };
+        let (records, logs, draining) = read.map_err(|error| error.to_string())?;
+        self.catalogue = Catalogue::of(records, logs, draining);
         self.applied.send_modify(|_| ());
         Ok(())
     }

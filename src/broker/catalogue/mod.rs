@@ -6,6 +6,7 @@
 //! | `command.rs` | how it changes, and what it answers |
 //! | `state.rs` | [`Catalogue`]: all of it, and the routing that follows from it |
 //! | `apply.rs` | each command's effect |
+//! | `placement.rs` | which nodes hold which shards, and lead them |
 //! | `topics.rs` | the effect of declaring and removing a topic |
 //! | `logs.rs` | queues that are logs, and the partitions of topics |
 //! | `machine.rs` | the catalogue as a replicated machine |
@@ -14,6 +15,7 @@ mod apply;
 mod command;
 mod logs;
 mod machine;
+mod placement;
 mod records;
 mod state;
 mod topics;

@@ -9,10 +9,7 @@ use ferrymq_core::ExchangeKind;
 use ferrymq_queue::{Exchange, QueueId};
 
 use super::logs::{LogRecords, Partitions};
-use super::records::{BindingRecord, ExchangeRecord, QueueRecord, Records, ShardRecord, VirtualHostRecords};
-
-/// Shards made for each number of mirrors that is in use.
-const SHARDS_IN_POOL: usize = 12;
+use super::records::{BindingRecord, ExchangeRecord, QueueRecord, Records, VirtualHostRecords};
 
 /// The exchanges that every virtual host has.
 pub(super) const BUILT_IN_EXCHANGES: [(&str, ExchangeKind); 3] =
@@ -23,11 +20,13 @@ pub(super) const BUILT_IN_EXCHANGES: [(&str, ExchangeKind); 3] =
 pub(crate) struct Catalogue {
     pub(crate) records: Records,
     pub(crate) logs: LogRecords,
+    /// Nodes that are being emptied.
+    pub(crate) draining: BTreeSet<u64>,
     pub(super) partitions: Partitions,
     routes: HashMap<String, HashMap<String, Exchange>>,
     names: HashMap<QueueId, (String, String)>,
     /// Queues by shard, for placing new ones.
-    queues_in_shard: HashMap<u32, usize>,
+    pub(super) queues_in_shard: HashMap<u32, usize>,
 }
 
 /// Where a message goes.
@@ -45,8 +44,8 @@ pub(crate) enum Routed {
 
 impl Catalogue {
     /// The catalogue of these records.
-    pub(crate) fn of(records: Records, logs: LogRecords) -> Self {
-        let mut catalogue = Self { logs, ..Self::default() };
+    pub(crate) fn of(records: Records, logs: LogRecords, draining: BTreeSet<u64>) -> Self {
+        let mut catalogue = Self { logs, draining, ..Self::default() };
         for (host, content) in &records.virtual_hosts {
             for (name, exchange) in &content.exchanges {
                 catalogue.routes_of(host).insert(name.clone(), Exchange::new(exchange.kind));
@@ -192,56 +191,6 @@ impl Catalogue {
     /// Whether an exchange has no bindings.
     pub(super) fn is_unused(&self, host: &str, exchange: &str) -> bool {
         self.routes.get(host).and_then(|routes| routes.get(exchange)).is_none_or(Exchange::is_unused)
-    }
-
-    /// The shard for a new queue: of those with this many mirrors, the one with the fewest queues. Makes them where there
-    /// are none.
-    pub(super) fn shard_for(&mut self, mirrors: u8) -> Option<u32> {
-        let nodes = self.records.nodes.values().filter(|node| !node.replaced).count();
-        let mirrors = usize::from(mirrors.max(1)).min(nodes);
-        if !self.records.shards.values().any(|shard| usize::from(shard.mirrors) == mirrors) {
-            self.make_pool(mirrors);
-        }
-        let pool = self.records.shards.iter().filter(|(_, shard)| usize::from(shard.mirrors) == mirrors);
-        pool.map(|(id, _)| *id).min_by_key(|id| (self.queues_in_shard.get(id).copied().unwrap_or(0), *id))
-    }
-
-    /// Makes a pool of shards, spread evenly over the nodes, each over as many zones as there are.
-    fn make_pool(&mut self, mirrors: usize) {
-        let mut nodes: Vec<u64> =
-            self.records.nodes.iter().filter(|(_, node)| !node.replaced).map(|(id, _)| *id).collect();
-        for shard in 0..SHARDS_IN_POOL {
-            if nodes.is_empty() {
-                return;
-            }
-            let by = shard % nodes.len();
-            nodes.rotate_left(by.min(1));
-            let mut chosen: Vec<u64> = Vec::new();
-            let mut zones: BTreeSet<Option<&String>> = BTreeSet::new();
-            let zone = |id: &u64| self.records.nodes.get(id).and_then(|node| node.zone.as_ref());
-            // First one of each zone, then whatever is left.
-            for id in &nodes {
-                if chosen.len() < mirrors && (zone(id).is_none() || zones.insert(zone(id))) {
-                    chosen.push(*id);
-                }
-            }
-            for id in &nodes {
-                if chosen.len() < mirrors && !chosen.contains(id) {
-                    chosen.push(*id);
-                }
-            }
-            let Some(preferred) = chosen.first().copied() else { return };
-            let placed: BTreeSet<u64> = chosen.into_iter().collect();
-            self.records.next_shard += 1;
-            let record = ShardRecord {
-                mirrors: u8::try_from(mirrors).unwrap_or(u8::MAX),
-                first_voters: placed.clone(),
-                begun: false,
-                placed_on: placed,
-                preferred,
-            };
-            self.records.shards.insert(self.records.next_shard, record);
-        }
     }
 
     fn routes_of(&mut self, host: &str) -> &mut HashMap<String, Exchange> {

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender};
+use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender, LogFilter};
 use ferrymq_queue::{QueueId, decode_message};
 use tokio::{sync::Semaphore, task::AbortHandle};
 
@@ -50,6 +50,7 @@ pub(crate) struct NewLogConsumer {
     pub(crate) queue: QueueId,
     /// The number of the message that it gets first.
     pub(crate) from: u64,
+    pub(crate) filter: Option<LogFilter>,
     pub(crate) prefetch: NonZeroU16,
     pub(crate) channel: u16,
     pub(crate) events: EventSender,
@@ -127,7 +128,7 @@ impl Task {
                 match node.read_log(self.new.queue, self.next).await {
                     Ok(Some(batch)) => {
                         self.next = batch.messages.last().map_or(self.next, |(number, _)| number + 1);
-                        self.read = batch.messages.into();
+                        self.read = batch.messages.into_iter().filter(|(_, bytes)| self.wants(bytes)).collect();
                     }
                     Ok(None) => {
                         let (channel, consumer) = (self.new.channel, self.new.consumer);
@@ -146,6 +147,12 @@ impl Task {
                 return;
             }
         }
+    }
+
+    /// Whether the consumer wants a message. What cannot be read is told of where it would be sent.
+    fn wants(&self, bytes: &Bytes) -> bool {
+        let Some(filter) = &self.new.filter else { return true };
+        decode_message(bytes.clone()).is_ok_and(|message| filter.wants(&message))
     }
 
     /// Sends what there is credit for; false where nobody listens any more.

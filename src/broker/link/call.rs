@@ -33,6 +33,8 @@ pub(crate) enum Call {
     /// What follows in a log of a shard of which you have a replica? Waits so many milliseconds while there is nothing.
     /// Answered by a [`LogBatch`](crate::shard::LogBatch).
     ReadLog { shard: u32, queue: u64, from: u64, wait: u32 },
+    /// Am I no member any more of a shard that you lead?
+    Leave { shard: u32 },
 }
 
 /// Answers a [`Call`].
@@ -68,6 +70,8 @@ pub(crate) enum Reply {
     Index(u64),
     /// The message of this number.
     Found(u64),
+    /// Whether the one who asked is no member of the shard, and is not to be one.
+    Left(bool),
 }
 
 /// A consumer, as it is attached.

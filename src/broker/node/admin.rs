@@ -58,8 +58,10 @@ pub struct NodeView {
     pub version: Option<String>,
     /// Shards that it leads.
     pub leaders: u32,
-    /// Shards that it is to hold.
+    /// Shards that it holds, or is to hold; the catalogue, which every node has, is not one of them.
     pub replicas: u32,
+    /// It is being emptied.
+    pub draining: bool,
 }
 
 /// A shard, as its cluster sees it.
@@ -78,6 +80,11 @@ pub struct ShardView {
 }
 
 impl ShardView {
+    /// It is a shard of queues, and this node votes in it, or is to hold it.
+    fn is_held_by(&self, node: u64) -> bool {
+        self.id != CATALOGUE_GROUP && (self.placed_on.contains(&node) || self.voters.contains(&node))
+    }
+
     /// It has a leader, its voters are as placed, and all of them are in sync.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
@@ -92,6 +99,29 @@ pub struct SafeToStop {
     pub safe: bool,
     /// Why not, as a sentence.
     pub reason: String,
+}
+
+/// Why a node was not emptied or removed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlacementRefusal {
+    /// There is no such node.
+    #[error("there is no broker {ordinal} in this cluster")]
+    NotFound {
+        /// The place in the StatefulSet that was named.
+        ordinal: u32,
+    },
+    /// What is there would not fit, or would be lost.
+    #[error("{0}")]
+    Refused(String),
+    /// Not now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<Refusal> for PlacementRefusal {
+    fn from(refusal: Refusal) -> Self {
+        Self::Unavailable(refusal.to_string())
+    }
 }
 
 /// A topic, as it is declared.
@@ -239,9 +269,10 @@ impl Inner {
                 catalogue
                     .is_formed()
                     .then(|| (records.cluster_id.clone(), records.nodes.clone(), records.shards.clone(), queues))
+                    .map(|found| (found, catalogue.draining.clone()))
             })
             .map_err(|refusal| refusal.to_string())?;
-        let (cluster_id, nodes, shards, queues) =
+        let ((cluster_id, nodes, shards, queues), draining) =
             records.ok_or("the cluster is not formed yet, or this broker's copy of its catalogue is not there yet")?;
         let reports = self.gather_reports().await;
         let mut by_shard: BTreeMap<u32, (u64, ShardReport)> = BTreeMap::new();
@@ -265,7 +296,8 @@ impl Inner {
             reachable: reports.contains_key(&id),
             version: reports.get(&id).map(|(_, version)| version.clone()),
             leaders: count(shards.iter().filter(|shard| shard.leader == Some(id)).count()),
-            replicas: count(shards.iter().filter(|shard| shard.placed_on.contains(&id)).count()),
+            replicas: count(shards.iter().filter(|shard| shard.is_held_by(id)).count()),
+            draining: draining.contains(&id),
         });
         Ok(ClusterView {
             cluster_id,

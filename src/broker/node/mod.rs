@@ -10,6 +10,7 @@
 //! | `receive.rs` | what comes in from other nodes |
 //! | `leaders.rs` | who leads what, and what follows when that changes |
 //! | `membership.rs` | forming a cluster, and joining one |
+//! | `placement.rs` | emptying a node, and letting go of shards |
 //! | `upkeep.rs` | what is put right again and again: links, replicas, members, leaders |
 //! | `heal.rs` | the end of what follows damage |
 //! | `users.rs` | users and passwords |
@@ -24,6 +25,7 @@ mod logs;
 #[cfg(feature = "simulation")]
 mod looked_into;
 mod membership;
+mod placement;
 mod ports;
 mod receive;
 mod requests;
@@ -32,8 +34,8 @@ mod upkeep;
 mod users;
 
 pub use admin::{
-    Binding, ClusterView, NodeView, QueueInTopic, QueueView, SafeToStop, ShardView, Topic, TopicLog, TopicRefusal,
-    TopicView,
+    Binding, ClusterView, NodeView, PlacementRefusal, QueueInTopic, QueueView, SafeToStop, ShardView, Topic, TopicLog,
+    TopicRefusal, TopicView,
 };
 pub(crate) use inner::Inner;
 #[cfg(feature = "simulation")]

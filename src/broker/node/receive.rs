@@ -131,6 +131,7 @@ impl Inner {
                 self.find_in_log_here(shard, queue, position).map_or(Reply::NotLeader, Reply::Found)
             }
             Call::ReadLog { .. } => return Err("a log is read from another node".into()),
+            Call::Leave { shard } => self.has_left(from, shard).map_or(Reply::NotLeader, Reply::Left),
             Call::Report => Reply::Report { shards: self.own_report(), version: self.settings.version.clone() },
         })
     }

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, interval, timeout},
 };
 
-use super::{ClusterView, FormError, Formation, Inner, SafeToStop, Topic, TopicRefusal, TopicView};
+use super::{ClusterView, FormError, Formation, Inner, PlacementRefusal, SafeToStop, Topic, TopicRefusal, TopicView};
 use crate::{
     data::{self, SetAsideError},
     identity::IdentityError,
@@ -227,6 +227,25 @@ impl Node {
     /// Whether every shard of this node keeps its majority, in sync, without it.
     pub async fn safe_to_stop(&self) -> SafeToStop {
         self.0.safe_to_stop().await
+    }
+
+    /// Empties a node, so that it can be removed; or lets it have its share again. What it holds goes to others, one shard
+    /// after the other: how far that is shows in [`NodeView::replicas`](super::NodeView::replicas).
+    ///
+    /// # Errors
+    ///
+    /// [`PlacementRefusal`]: the others could not hold what it has.
+    pub async fn drain(&self, ordinal: u32, draining: bool) -> Result<(), PlacementRefusal> {
+        self.0.drain(ordinal, draining).await
+    }
+
+    /// Takes a node out of the cluster, for good, that was emptied; success where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`PlacementRefusal`]: it was not told to be emptied, or still holds something.
+    pub async fn remove_node(&self, ordinal: u32) -> Result<(), PlacementRefusal> {
+        self.0.remove_node(ordinal).await
     }
 
     /// Declares a topic.

@@ -129,6 +129,7 @@ impl Inner {
                 self.match_queues();
                 self.trim_logs();
                 self.move_leaders().await;
+                self.leave_shards().await;
                 self.heal().await;
             }
         }
@@ -162,7 +163,9 @@ impl Inner {
     async fn open_replicas(&self) -> io::Result<()> {
         let own = self.id();
         for (shard, record) in self.shard_records() {
-            if !record.placed_on.contains(&own) || self.replica(shard).is_some() {
+            // Also one that is to go elsewhere is wanted, until others have what it has.
+            let wanted = record.placed_on.contains(&own) || self.store.holds(shard);
+            if !wanted || self.replica(shard).is_some() {
                 continue;
             }
             let state = ShardState::new(shard, self.backstage());
@@ -205,8 +208,8 @@ impl Inner {
         if let Some(open) = self.catalogue.get()
             && open.group.leadership().borrow().leading
         {
-            let wanted = self.wanted_catalogue_voters();
-            if !wanted.is_empty() && open.group.view().voters != wanted {
+            let (wanted, view) = (self.wanted_catalogue_voters(), open.group.view());
+            if !wanted.is_empty() && view.voters != wanted {
                 self.spawn(async move { this.reconfigure_catalogue(wanted).await });
             } else if self.has_replaced_nodes() {
                 self.spawn(async move { this.forget_replaced().await });
@@ -220,7 +223,12 @@ impl Inner {
         let Ok(_turn) = self.turns_to_fill.acquire().await else { return };
         // As it is wanted now, and not when the turn was asked for.
         let record = self.catalogue(|catalogue| catalogue.records.shards.get(&shard).cloned());
-        let Ok(Some(ShardRecord { placed_on: wanted, .. })) = record else { return };
+        let Ok(Some(ShardRecord { placed_on: mut wanted, preferred, .. })) = record else { return };
+        // Who leads goes last: it gives leadership away first.
+        let goes = wanted.insert(self.id());
+        if goes && replica.group.view().voters == wanted {
+            return replica.group.transfer_leadership(preferred).await;
+        }
         match timeout(TURN_TO_FILL, replica.group.reconfigure(&wanted)).await {
             Ok(Ok(())) => tracing::info!(shard, ?wanted, "the shard's members are these"),
             Ok(Err(error)) => tracing::debug!(shard, %error, "the shard's members are not as wanted yet"),

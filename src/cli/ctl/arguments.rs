@@ -43,6 +43,27 @@ pub enum Command {
     SafeToStop,
     /// Gives all that the broker leads to others; it leads nothing more until it is started again.
     HandOver,
+    /// Empties a broker: all that it holds goes to the others, one shard after the other, while clients go on.
+    ///
+    /// Waits until it holds nothing, and tells how far it is. Stopping this command does not stop the broker's being
+    /// emptied: `--undo` does.
+    Drain {
+        /// The broker's ordinal: 2 for `orders-2`.
+        ordinal: u32,
+
+        /// Lets it have its share again.
+        #[arg(long)]
+        undo: bool,
+
+        /// Does not wait.
+        #[arg(long, conflicts_with = "undo")]
+        no_wait: bool,
+    },
+    /// Takes a broker that was emptied out of the cluster, for good; it is to be stopped then.
+    Remove {
+        /// The broker's ordinal: 2 for `orders-2`.
+        ordinal: u32,
+    },
     /// Forms a cluster, once, of brokers that belong to none.
     Form {
         /// The formation as JSON; `-` for the standard input.

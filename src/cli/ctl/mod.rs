@@ -6,9 +6,11 @@
 //! | `arguments.rs` | what is typed |
 //! | `target.rs` | which broker is meant, and its token |
 //! | `print.rs` | answers as tables |
+//! | `drain.rs` | what `ctl drain` and `ctl remove` do |
 //! | `journal.rs` | what `ctl journal` does |
 
 mod arguments;
+mod drain;
 mod journal;
 mod print;
 mod target;
@@ -88,6 +90,8 @@ pub async fn run(arguments: &Arguments) -> Result<Answer, CtlError> {
         Command::Topics => print::topics(&client()?.topics().await?).into(),
         Command::SafeToStop => print::safety(&client()?.safe_to_stop().await?).into(),
         Command::HandOver => hand_over(&client()?).await?.into(),
+        Command::Drain { ordinal, undo, no_wait } => drain::run(&client()?, *ordinal, *undo, *no_wait).await?.into(),
+        Command::Remove { ordinal } => drain::remove(&client()?, *ordinal).await?.into(),
         Command::Form { file } => form(&client()?, file).await?.into(),
         Command::Journal(command) => journal::run(command).await?,
     })

@@ -33,7 +33,7 @@ pub(super) fn cluster(cluster: &ClusterStatus) -> String {
             node.id.to_string(),
             yes_or_no(node.reachable),
             node.leaders.to_string(),
-            node.replicas.to_string(),
+            if node.draining { format!("{}, draining", node.replicas) } else { node.replicas.to_string() },
             node.zone.clone().unwrap_or_default(),
             node.version.clone().unwrap_or_default(),
             node.uuid.clone(),

@@ -163,7 +163,11 @@ fn reason(refused: Refused) -> Reason {
         Refused::NotEmpty => Reason::NotEmpty,
         Refused::Invalid => Reason::Invalid,
         Refused::NotFormed | Refused::Unavailable => Reason::ClusterNotReady,
-        Refused::AlreadyFormed | Refused::MemberMismatch | Refused::Unauthorized | Refused::NotFound => Reason::Refused,
+        Refused::AlreadyFormed
+        | Refused::MemberMismatch
+        | Refused::Unauthorized
+        | Refused::NotFound
+        | Refused::WouldNotFit => Reason::Refused,
     }
 }
 

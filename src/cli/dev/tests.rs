@@ -12,8 +12,8 @@ use std::{
 };
 
 use ferrymq_admin_api::{
-    AdminError, AdminPort, ClusterStatus, Configuration, Formation, NewUser, NodeStatus, Phase, Reason, Safety,
-    TopicDeclaration, TopicRemoval, TopicView,
+    AdminError, AdminPort, ClusterStatus, Configuration, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase,
+    Reason, Safety, TopicDeclaration, TopicRemoval, TopicView,
 };
 use ferrymq_management::{Token, serve};
 use tempfile::TempDir;
@@ -158,6 +158,14 @@ impl AdminPort for FakeNode {
     }
 
     async fn hand_over(&self) -> Result<(), AdminError> {
+        Ok(())
+    }
+
+    async fn drain(&self, _: Draining) -> Result<(), AdminError> {
+        Ok(())
+    }
+
+    async fn remove_node(&self, _: NodeRemoval) -> Result<(), AdminError> {
         Ok(())
     }
 

@@ -114,6 +114,19 @@ impl Cluster {
         self.wire.stores.lock().unwrap().remove(&node).unwrap().close();
     }
 
+    async fn reconfigure(&self, voters: &BTreeSet<NodeId>) {
+        while self.leader().await.reconfigure(voters).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Ends a replica that is no member any more, and its data. Its store stays open.
+    async fn forget(&self, node: NodeId) {
+        let group = self.wire.groups.lock().unwrap().remove(&node).unwrap();
+        group.stop().await;
+        group.forget().await.unwrap();
+    }
+
     async fn upkeep(&self, node: NodeId) {
         let store = self.wire.stores.lock().unwrap().get(&node).unwrap().clone();
         self.group(node).upkeep(store.clean_before()).await.unwrap();
@@ -247,9 +260,7 @@ async fn a_new_node_takes_the_place_of_one_that_is_gone() {
         cluster.stop(gone).await;
         cluster.start(4).await;
         let voters: BTreeSet<NodeId> = (1..=4).filter(|node| *node != gone).collect();
-        while cluster.leader().await.reconfigure(&voters).await.is_err() {
-            tokio::task::yield_now().await;
-        }
+        cluster.reconfigure(&voters).await;
         cluster.all_have(&["a", "b"]).await;
         assert_eq!(cluster.leader().await.view().voters, voters);
     })
@@ -278,9 +289,7 @@ async fn a_log_that_was_cut_to_a_snapshot_fills_a_new_node_and_survives_a_restar
         words.push("last");
         cluster.start(4).await;
         let voters = BTreeSet::from([1, 2, 3, 4]);
-        while cluster.leader().await.reconfigure(&voters).await.is_err() {
-            tokio::task::yield_now().await;
-        }
+        cluster.reconfigure(&voters).await;
         cluster.all_have(&words).await;
     })
     .await;
@@ -332,6 +341,102 @@ async fn leadership_is_handed_to_whom_it_is_offered() {
         }
         cluster.say("b").await;
         cluster.all_have(&["a", "b"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_left_forgets_all_and_is_filled_again_where_it_is_wanted_again() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        let big = "x".repeat(400_000);
+        let mut words = vec![big.as_str(); 20];
+        for word in &words {
+            cluster.say(word).await;
+            for node in 1..=3 {
+                cluster.upkeep(node).await;
+            }
+        }
+        cluster.all_have(&words).await;
+        let leader = cluster.leader().await;
+        let leaves = (1..=3).find(|node| Some(*node) != leader.view().leadership.leader).unwrap();
+        cluster.start(4).await;
+        let others: BTreeSet<NodeId> = (1..=4).filter(|node| *node != leaves).collect();
+        cluster.reconfigure(&others).await;
+        while !cluster.leader().await.has_left(leaves) {
+            tokio::task::yield_now().await;
+        }
+        assert!(others.iter().all(|node| !leader.has_left(*node)));
+
+        cluster.forget(leaves).await;
+        let holds = |node| cluster.wire.stores.lock().unwrap().get(&node).unwrap().holds(7);
+        assert!(!holds(leaves) && holds(4));
+        // Also after a restart; and what it was once is not forgotten.
+        let gone = cluster.wire.stores.lock().unwrap().remove(&leaves).unwrap();
+        gone.close();
+        drop(gone);
+        cluster.start(leaves).await;
+        assert!(words_of(&cluster.group(leaves)).is_some_and(|words| words.is_empty()));
+        assert!(!cluster.group(leaves).is_pristine());
+
+        cluster.say("last").await;
+        words.push("last");
+        cluster.reconfigure(&BTreeSet::from([1, 2, 3, 4])).await;
+        cluster.all_have(&words).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_forgot_votes_for_nobody_who_has_less_than_it_had() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        cluster.say("a").await;
+        let leader = cluster.leader().await.view().leadership.leader.unwrap();
+        let [leaves, behind] = [1, 2, 3].into_iter().filter(|node| *node != leader).collect::<Vec<_>>()[..] else {
+            panic!("three nodes")
+        };
+        cluster.all_have(&["a"]).await;
+        cluster.wire.cut.lock().unwrap().insert(behind);
+        // Confirmed by the leader and by the one that leaves, alone.
+        cluster.say("b").await;
+        cluster.start(4).await;
+        cluster.reconfigure(&BTreeSet::from([leader, behind, 4])).await;
+        cluster.forget(leaves).await;
+        let gone = cluster.wire.stores.lock().unwrap().remove(&leaves).unwrap();
+        gone.close();
+        drop(gone);
+        cluster.start(leaves).await;
+
+        // Now only those two reach each other: a majority of what the one that is behind takes for its cluster.
+        *cluster.wire.cut.lock().unwrap() = HashSet::from([leader, 4]);
+        assert!(tokio::time::timeout(Duration::from_secs(4), cluster.leader()).await.is_err());
+        cluster.wire.cut.lock().unwrap().clear();
+        cluster.say("c").await;
+        cluster.reconfigure(&BTreeSet::from([1, 2, 3, 4])).await;
+        cluster.all_have(&["a", "b", "c"]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_cannot_be_written_ends_the_node() {
+    in_time(async {
+        let cluster = Cluster::of_three().await;
+        std::fs::remove_dir_all(cluster.directory.path().join("1/snapshots")).unwrap();
+        let mut failure = cluster.wire.stores.lock().unwrap().get(&1).unwrap().failure();
+        let big = "x".repeat(400_000);
+        for _ in 0..100 {
+            cluster.say(&big).await;
+            // Its replica stops, which is told in its own way.
+            let store = cluster.wire.stores.lock().unwrap().get(&1).unwrap().clone();
+            let _ = cluster.group(1).upkeep(store.clean_before()).await;
+            if failure.borrow().is_some() {
+                break;
+            }
+        }
+        let told = failure.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        assert!(told.contains("cannot be written"), "{told}");
     })
     .await;
 }

@@ -25,11 +25,12 @@ def fill(channel, queue, numbers):
         channel.basic_publish("", queue, str(number).encode(), pika.BasicProperties(headers={"number": number}))
 
 
-def reader(broker, queue, offset=None, prefetch=100):
+def reader(broker, queue, offset=None, prefetch=100, **arguments):
     """A consumer on a connection of its own."""
     channel = broker.channel()
     channel.basic_qos(prefetch_count=prefetch)
-    arguments = {} if offset is None else {"x-stream-offset": offset}
+    if offset is not None:
+        arguments["x-stream-offset"] = offset
     return Inbox(channel, queue, arguments=arguments)
 
 
@@ -87,6 +88,23 @@ def a_reader_begins_at_a_time(broker):
     expect(reader(broker, queue, now - hour).wait_for(5).bodies, numbers(*range(5)), "from an hour ago on")
     expect(reader(broker, queue, "1h").wait_for(5).bodies, numbers(*range(5)), "from an hour ago on, as a span")
     expect(reader(broker, queue, now + hour).settled().bodies, [], "from what is to come")
+
+
+@check
+def a_reader_gets_what_has_its_key(broker):
+    channel, queue = filled(broker, 0)
+    for number in range(30):
+        headers = {"x-stream-filter-value": f"key-{number % 3}"} if number % 5 else {}
+        channel.basic_publish("", queue, str(number).encode(), pika.BasicProperties(headers=headers))
+    wanted = [number for number in range(30) if number % 5 and number % 3 == 1]
+    without = [number for number in range(30) if number % 5 == 0]
+    one = reader(broker, queue, "first", prefetch=3, **{"x-stream-filter": "key-1"})
+    for got in range(len(wanted)):
+        one.channel.basic_ack(one.wait_for(got + 1).got[got][0].delivery_tag)
+    expect(one.wait_for(len(wanted)).settled().bodies, numbers(*wanted), "the messages with the key")
+    filters = {"x-stream-filter": ["key-1", "no-such-key"], "x-stream-match-unfiltered": True}
+    both = reader(broker, queue, "first", **filters).wait_for(len(wanted + without)).settled()
+    expect(both.bodies, numbers(*sorted(wanted + without)), "those with the key, and those with none")
 
 
 @check

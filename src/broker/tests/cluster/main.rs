@@ -23,6 +23,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 mod damage;
+mod draining;
 mod logs;
 
 /// Bytes of a segment, where a test needs no others.
@@ -244,6 +245,7 @@ fn reading(name: &str, prefetch: u16, position: Option<LogPosition>) -> Subscrip
         priority: 0,
         no_ack: false,
         position,
+        filter: None,
     }
 }
 
