@@ -4,7 +4,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
-use crate::{coverage::Coverage, world::World};
+use crate::{Flaw, coverage::Coverage, world::World};
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -87,6 +87,19 @@ impl Fault {
         Self::Restart,
         Self::Drain,
     ];
+
+    /// Those under which a promise that is broken on purpose can show. Where none is broken, all are thrown.
+    #[must_use]
+    pub fn that_show(flaw: Flaw) -> &'static [Self] {
+        use Fault::*;
+        match flaw {
+            Flaw::ConfirmBeforeSync => &[PowerLossOne, PowerLossAll, TornWrite, TornWriteAll, FailingSync],
+            Flaw::ForgetVote => &[KillLeader, KillAll, PowerLossAll, Restart, CutOff, Split],
+            Flaw::ServeWhenDeposed => &[Pause, CutOneWay, CutOff, Split, Delay],
+            Flaw::DropSettlement => &Self::ALL,
+            Flaw::DamagedSnapshotIsNone => &[FlipInSnapshot, KillOne, Restart],
+        }
+    }
 
     /// It takes from a disk what was on it for good: to be thrown at a minority, while the others have everything.
     #[must_use]

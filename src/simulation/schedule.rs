@@ -125,7 +125,8 @@ async fn run(
 
 /// Throws faults of a few kinds for a while.
 async fn break_things(world: &mut World, chance: &mut Chance, coverage: &mut Coverage) -> Result<(), Failure> {
-    let kinds: Vec<Fault> = (0..=chance.below(4)).filter_map(|_| chance.pick(&Fault::ALL).copied()).collect();
+    let of = Flaw::ALL.into_iter().find(|flaw| flaw.is_set()).map_or(&Fault::ALL[..], Fault::that_show);
+    let kinds: Vec<Fault> = (0..=chance.below(4)).filter_map(|_| chance.pick(of).copied()).collect();
     let faults = 2 + chance.below(7);
     let mut under_way: Vec<UnderWay> = Vec::new();
     pass(world, chance.millis(200, 2000), &mut under_way, coverage).await?;

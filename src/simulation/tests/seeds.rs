@@ -14,7 +14,7 @@ const FIXED: u32 = 120;
 /// Seeds that nobody went through before.
 const FRESH: u32 = 60;
 /// Within so many seeds a broken promise is noticed.
-const NOTICED_WITHIN: u32 = 200;
+const NOTICED_WITHIN: u32 = 400;
 
 fn simulate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ferrymq-simulate")).args(arguments).output().unwrap()
