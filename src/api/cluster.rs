@@ -25,9 +25,9 @@ pub struct Cluster {
     pub uid: String,
     /// The generation of its resource, where it comes from an API server.
     pub generation: Option<i64>,
-    /// How many brokers there are to be: 1 to 99.
+    /// How many brokers there are to be: 0 to 99.
     pub replicas: u32,
-    /// Mirrors of a queue that says nothing of it: 1 to 7, at most `replicas`.
+    /// Mirrors of a queue that says nothing of it: 1 to 7, at most `replicas` unless there are none.
     pub mirrors: u8,
     /// The volume of each broker.
     pub storage: ClusterStorage,
@@ -152,7 +152,7 @@ impl Cluster {
 
 fn check_replicas(spec: &MessageQueueSpec, problems: &mut Vec<Problem>) -> u32 {
     match u32::try_from(spec.replicas) {
-        Ok(replicas @ 1..=99) => replicas,
+        Ok(replicas @ 0..=99) => replicas,
         _ => {
             problems.push(Problem::new("spec.replicas", sentence::REPLICAS));
             1
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused_field_by_field() {
-        assert_eq!(fields(check(r#"{"replicas": 0, "storage": {"size": "1Gi"}}"#)), ["spec.replicas"]);
+        assert_eq!(fields(check(r#"{"replicas": 100, "storage": {"size": "1Gi"}}"#)), ["spec.replicas"]);
         assert_eq!(fields(check(r#"{"replicas": -3, "storage": {"size": "1Gi"}}"#)), ["spec.replicas"]);
         assert_eq!(fields(check(r#"{"replicas": 3, "mirrors": 5, "storage": {"size": "1Gi"}}"#)), ["spec.mirrors"]);
         assert_eq!(fields(check(r#"{"storage": {"size": "plenty"}}"#)), ["spec.storage.size"]);

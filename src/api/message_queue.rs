@@ -43,16 +43,16 @@ use crate::{MessageQueueStatus, Quantity, sentence};
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("!has(self.mirrors) || self.mirrors <= self.replicas").message(sentence::MIRRORS_OVER_REPLICAS),
+    validation = Rule::new("!has(self.mirrors) || self.replicas == 0 || self.mirrors <= self.replicas").message(sentence::MIRRORS_OVER_REPLICAS),
     validation = Rule::new("(!has(self.mirrors) && !has(oldSelf.mirrors)) || (has(self.mirrors) ? self.mirrors : (self.replicas < 3 ? self.replicas : 3)) == (has(oldSelf.mirrors) ? oldSelf.mirrors : (oldSelf.replicas < 3 ? oldSelf.replicas : 3))").message(sentence::MIRRORS_CHANGED),
 )]
 pub struct MessageQueueSpec {
     /// How many brokers there are; each has a volume of its own. Three survive the loss of one.
     #[serde(default = "three")]
-    #[x_kube(
-        validation = Rule::new("self >= 1 && self <= 99").message(sentence::REPLICAS),
-        validation = Rule::new("self >= oldSelf").message(sentence::REPLICAS_LOWERED),
-    )]
+    ///
+    /// Where there are to be fewer, those that go are emptied first; that is refused where queues have more mirrors than
+    /// there would be brokers. With 0 no broker runs, and the volumes keep what they hold.
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 99").message(sentence::REPLICAS))]
     pub replicas: i32,
 
     /// On how many brokers a queue is kept that says nothing of it itself. A message is confirmed when it is on the disks
@@ -127,10 +127,10 @@ fn usual_listeners() -> Vec<ListenerSpec> {
     validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message(sentence::STORAGE_CLASS_CHANGED),
 )]
 pub struct StorageSpec {
-    /// Its size, such as `20Gi`.
+    /// Its size, such as `20Gi`. Where it is raised, volumes grow, if their class lets them (`allowVolumeExpansion`).
     #[x_kube(
         validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0").message(sentence::SIZE),
-        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) == 0").message(sentence::SIZE_CHANGED),
+        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0").message(sentence::SIZE_LOWERED),
     )]
     pub size: Quantity,
 

@@ -143,6 +143,8 @@ pub enum NodeState {
     Serving,
     /// It hands its work over and will stop.
     Stopping,
+    /// It is emptied, and goes when it holds nothing.
+    Draining,
 }
 
 /// The shards of a cluster.

@@ -77,7 +77,7 @@ fn what_is_well_is_admitted() {
 #[test]
 fn a_cluster_that_cannot_be_is_refused_with_a_sentence() {
     for (spec, sentence) in [
-        ("{replicas: 0, storage: {size: 1Gi}}", sentence::REPLICAS),
+        ("{replicas: -1, storage: {size: 1Gi}}", sentence::REPLICAS),
         ("{replicas: 100, storage: {size: 1Gi}}", sentence::REPLICAS),
         ("{mirrors: 0, storage: {size: 1Gi}}", sentence::MIRRORS),
         ("{replicas: 2, mirrors: 3, storage: {size: 1Gi}}", sentence::MIRRORS_OVER_REPLICAS),
@@ -103,9 +103,8 @@ fn a_cluster_that_cannot_be_is_refused_with_a_sentence() {
 fn what_cannot_be_changed_is_refused_with_a_sentence() {
     let three = "{replicas: 3, storage: {size: 1Gi}}";
     for (to, sentence) in [
-        ("{replicas: 2, storage: {size: 1Gi}}", sentence::REPLICAS_LOWERED),
         ("{replicas: 3, mirrors: 1, storage: {size: 1Gi}}", sentence::MIRRORS_CHANGED),
-        ("{replicas: 3, storage: {size: 2Gi}}", sentence::SIZE_CHANGED),
+        ("{replicas: 3, storage: {size: 512Mi}}", sentence::SIZE_LOWERED),
         ("{replicas: 3, storage: {size: 1Gi, storageClassName: fast}}", sentence::STORAGE_CLASS_CHANGED),
     ] {
         assert_eq!(queue_change(three, to), [sentence], "{to}");
@@ -128,6 +127,12 @@ fn what_changes_nothing_may_be_written_otherwise() {
     let three = "{replicas: 3, storage: {size: 1Gi}}";
     assert_eq!(queue_change(three, "{replicas: 3, mirrors: 3, storage: {size: 1024Mi}}"), Vec::<String>::new());
     assert_eq!(queue_change("{replicas: 1, storage: {size: 1Gi}}", three), Vec::<String>::new());
+    for fewer in ["{replicas: 2, storage: {size: 1Gi}}", "{replicas: 0, storage: {size: 1Gi}}"] {
+        assert_eq!(queue_change(three, fewer), Vec::<String>::new());
+    }
+    assert_eq!(queue_change(three, "{replicas: 3, storage: {size: 2Gi}}"), Vec::<String>::new());
+    let mirrored = |replicas| format!("{{replicas: {replicas}, mirrors: 3, storage: {{size: 1Gi}}}}");
+    assert_eq!(queue_change(&mirrored(3), &mirrored(0)), Vec::<String>::new());
 }
 
 #[test]

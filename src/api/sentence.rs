@@ -3,9 +3,8 @@
 
 pub(crate) const NAME: &str = "the name of a MessageQueue becomes part of the names of its pods and services: use at most 40 lower-case letters, digits and '-', beginning with a letter and ending with a letter or digit";
 
-pub(crate) const REPLICAS: &str = "replicas must be between 1 and 99; to take a cluster away, delete the MessageQueue (its volumes stay unless storage.reclaimPolicy is Delete)";
-
-pub(crate) const REPLICAS_LOWERED: &str = "replicas cannot be lowered by this version: the brokers that would go hold messages, and are not emptied yet; leave replicas as it is";
+pub(crate) const REPLICAS: &str =
+    "replicas must be between 0 and 99; with 0 no broker runs, and the volumes keep what they hold";
 
 pub(crate) const MIRRORS: &str = "mirrors must be between 1 and 7; 3 survive the loss of one broker, 5 of two";
 
@@ -17,7 +16,7 @@ pub(crate) const MIRRORS_CHANGED: &str = "mirrors cannot be changed once the Mes
 pub(crate) const SIZE: &str =
     "storage.size must be a quantity of at least 64Mi, such as 20Gi; the journal of a broker needs room to write";
 
-pub(crate) const SIZE_CHANGED: &str = "storage.size cannot be changed by this version; leave it as it is, or make a second MessageQueue with other volumes";
+pub(crate) const SIZE_LOWERED: &str = "storage.size cannot be lowered by this version, as volumes only grow; leave it as it is, or make a second MessageQueue with other volumes";
 
 pub(crate) const STORAGE_CLASS_CHANGED: &str = "storage.storageClassName cannot be changed, because volumes keep the class that they were made with; make a second MessageQueue instead";
 

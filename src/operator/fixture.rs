@@ -11,6 +11,7 @@ use crate::{
         forming::Forming,
         plan::Plan,
         restart::Restart,
+        scale::{Scale, Step},
     },
     settings::Settings,
     topic,
@@ -103,8 +104,7 @@ pub(crate) fn credentials() -> Credentials {
 /// The plan of a cluster of which nothing is there yet.
 pub(crate) fn plan(cluster: &Cluster) -> Plan {
     Plan {
-        replicas: cluster.replicas,
-        scale_down_refused: false,
+        scale: Scale { replicas: cluster.replicas, step: Step::None },
         image: cluster.pods.image.clone().unwrap_or_else(|| "ferrymq:1".to_owned()),
         pull_policy: None,
         kept_spec: None,

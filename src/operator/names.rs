@@ -16,6 +16,9 @@ pub(crate) const CLUSTER_LABEL: &str = "ferrymq.io/cluster";
 /// Which state of the spec an object was built from.
 pub(crate) const INPUT_ANNOTATION: &str = "ferrymq.io/input";
 
+/// On the volume claim of a broker that was emptied and taken out of its cluster: that cluster.
+pub(crate) const EMPTIED_ANNOTATION: &str = "ferrymq.io/emptied";
+
 /// What an object was last written as.
 pub(crate) const WRITTEN_ANNOTATION: &str = "ferrymq.io/written";
 

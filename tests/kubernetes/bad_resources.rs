@@ -10,8 +10,8 @@ use crate::world::{READY, TOPIC, World};
 async fn what_a_rule_can_see_is_refused_at_admission() {
     let world = World::new("refused").await;
     for (spec, sentence) in [
-        ("{replicas: 0, storage: {size: 1Gi}}", "replicas must be between 1 and 99"),
-        ("{replicas: -1, storage: {size: 1Gi}}", "replicas must be between 1 and 99"),
+        ("{replicas: 100, storage: {size: 1Gi}}", "replicas must be between 0 and 99"),
+        ("{replicas: -1, storage: {size: 1Gi}}", "replicas must be between 0 and 99"),
         ("{replicas: 3, mirrors: 5, storage: {size: 1Gi}}", "mirrors must be at most replicas"),
         ("{replicas: 3, storage: {size: plenty}}", "storage.size must be a quantity"),
         ("{replicas: 3, storage: {size: -1Gi}}", "storage.size must be a quantity"),

@@ -7,6 +7,8 @@
 //! | `clients.rs` | unmodified clients of RabbitMQ, in Python and Java |
 //! | `leader_loss.rs` | the broker that leads a queue is killed, deleted, cut off |
 //! | `volume_loss.rs` | a broker loses its volume; then the others restart |
+//! | `scaling.rs` | more brokers, fewer, none |
+//! | `storage.rs` | volumes grow, or cannot |
 //! | `power_loss.rs` | all brokers are killed at once |
 //! | `disk_full.rs` | the volume of one broker is full, then those of all |
 //! | `fault_run.rs` | one fault after another for some minutes, as a seed says, under load |
@@ -43,6 +45,8 @@ mod install;
 mod installation;
 mod leader_loss;
 mod power_loss;
+mod scaling;
+mod storage;
 mod topic_life;
 mod traffic;
 mod volume_loss;

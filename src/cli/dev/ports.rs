@@ -28,6 +28,9 @@ pub enum PortError {
         /// How many are asked for.
         brokers: u32,
     },
+    /// No broker at all.
+    #[error("spec.replicas: there is nothing to run, as it is 0; say how many brokers dev is to run")]
+    NoBrokers,
     /// The base port is none.
     #[error("--base-port {base} does not do; it must be divisible by 10, at least 1030 and at most {}", most_base(*listeners))]
     Base {
@@ -73,6 +76,9 @@ impl Ports {
     ///
     /// [`PortError`].
     pub(super) fn new(cluster: &Cluster, brokers: u32, base: Option<u16>) -> Result<Self, PortError> {
+        if brokers == 0 {
+            return Err(PortError::NoBrokers);
+        }
         if brokers > MOST_BROKERS {
             return Err(PortError::TooManyBrokers { brokers });
         }
@@ -211,6 +217,7 @@ mod tests {
 
     #[test]
     fn eleven_brokers_are_too_many() {
+        assert_eq!(Ports::new(&cluster(""), 0, None), Err(PortError::NoBrokers));
         assert_eq!(Ports::new(&cluster(""), 11, None), Err(PortError::TooManyBrokers { brokers: 11 }));
     }
 

@@ -15,7 +15,7 @@ use kube::{
 use crate::{
     context::Context,
     error::{ReconcileError, chain},
-    message_queue::{dereference::Observed, forming::Forming, plan::Plan, restart::Restart},
+    message_queue::{dereference::Observed, forming::Forming, plan::Plan, restart::Restart, scaling, volumes},
     names,
 };
 
@@ -35,6 +35,10 @@ pub(crate) struct Done {
     pub(crate) restart_waits: Option<String>,
     /// The broker that was just restarted.
     pub(crate) restarted: Option<String>,
+    /// Why a broker cannot be emptied, as the brokers say it.
+    pub(crate) scale_refused: Option<String>,
+    /// Why a volume cannot grow, as the API server says it.
+    pub(crate) growth_refused: Option<String>,
 }
 
 pub(crate) async fn carry_out(
@@ -75,8 +79,10 @@ pub(crate) async fn carry_out(
         }
         Forming::Wait(_) | Forming::Done | Forming::DataLost(_) | Forming::Foreign(_) => {}
     }
+    volumes::grow(resource, cluster, observed, context, &mut done).await?;
     if matches!(plan.forming, Forming::Finish | Forming::Done) {
         done.credentials_version = tell_credentials(resource, cluster, observed).await;
+        done.scale_refused = scaling::carry_out(resource, cluster, observed, &plan.scale.step, context).await?;
         restart(resource, cluster, observed, plan, context, &mut done).await?;
     } else if let (Restart::Replace(ordinal), Forming::Wait(_) | Forming::Form(_)) = (&plan.restart, &plan.forming) {
         replace(resource, *ordinal, "it cannot start as it is", observed, context, &mut done).await?;
@@ -84,7 +90,7 @@ pub(crate) async fn carry_out(
     Ok(done)
 }
 
-fn client(observed: &Observed, ordinal: u32) -> Result<Option<AdminClient>, ReconcileError> {
+pub(crate) fn client(observed: &Observed, ordinal: u32) -> Result<Option<AdminClient>, ReconcileError> {
     match observed.address(ordinal) {
         Some(address) => Ok(Some(AdminClient::new(&address, &observed.credentials.token)?)),
         None => Ok(None),
@@ -137,7 +143,7 @@ async fn tell_credentials(resource: &MessageQueue, cluster: &Cluster, observed: 
     None
 }
 
-fn serving(observed: &Observed) -> Vec<u32> {
+pub(crate) fn serving(observed: &Observed) -> Vec<u32> {
     let serving = |ordinal: &&u32| observed.node(**ordinal).is_some_and(|node| node.phase == Phase::Serving);
     observed.brokers.keys().filter(serving).copied().collect()
 }

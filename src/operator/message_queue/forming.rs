@@ -42,7 +42,7 @@ pub(crate) fn decide(
     }
     let found: Option<&str> = brokers.values().find_map(|node| node.cluster_id.as_deref());
     let missing: Vec<u32> = (0..cluster.replicas).filter(|ordinal| !brokers.contains_key(ordinal)).collect();
-    let all_unformed = missing.is_empty() && brokers.values().all(is_unformed);
+    let all_unformed = missing.is_empty() && !brokers.is_empty() && brokers.values().all(is_unformed);
     match (recorded, found) {
         (None, Some(id)) => Forming::Adopt(record(id, Vec::new(), None)),
         (None, None) if all_unformed => Forming::Record(first(cluster, brokers, new_id)),
@@ -100,7 +100,9 @@ fn is_unformed(node: &NodeStatus) -> bool {
 
 fn wait(cluster: &Cluster, missing: &[u32]) -> Forming {
     let missing: Vec<String> = missing.iter().map(|ordinal| names::pod(&cluster.name, *ordinal)).collect();
-    Forming::Wait(if missing.is_empty() {
+    Forming::Wait(if cluster.replicas == 0 {
+        "there is nobody to form a cluster, as replicas is 0".to_owned()
+    } else if missing.is_empty() {
         "the brokers start".to_owned()
     } else {
         format!("waiting for {} to answer", missing.join(", "))

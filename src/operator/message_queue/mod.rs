@@ -7,10 +7,13 @@ pub(crate) mod dereference;
 pub(crate) mod forming;
 pub(crate) mod plan;
 pub(crate) mod restart;
+pub(crate) mod scale;
+mod scaling;
 mod status;
 mod trouble;
 mod validate;
 mod verdict;
+mod volumes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +26,7 @@ use kube::{
 use crate::{
     context::Context,
     error::{ReconcileError, chain},
-    message_queue::{act::Done, plan::Plan, validate::Obstacle},
+    message_queue::{act::Done, plan::Plan, scale::Step, validate::Obstacle},
 };
 
 /// How often a healthy cluster is looked at: what its brokers know of each other, no watch tells.
@@ -77,7 +80,17 @@ fn look_again(resource: &MessageQueue, status: &MessageQueueStatus, plan: &Plan,
     let holds = |kind: ConditionType| {
         status.conditions.iter().any(|condition| condition.type_ == kind.as_str() && condition.status == "True")
     };
-    let restarting = done.restarted.is_some() || done.restart_waits.is_some() || plan.restart != restart::Restart::None;
+    let scaling = !matches!(plan.scale.step, Step::None | Step::Refused { undo: None, .. });
+    let says = |kind: ConditionType, reason: Reason| {
+        let mut conditions = status.conditions.iter();
+        conditions.any(|condition| condition.type_ == kind.as_str() && condition.reason == reason.as_str())
+    };
+    let growing = says(ConditionType::StorageReady, Reason::VolumesGrowing);
+    let restarting = scaling
+        || growing
+        || done.restarted.is_some()
+        || done.restart_waits.is_some()
+        || plan.restart != restart::Restart::None;
     if restarting {
         return QUICK;
     }
@@ -109,18 +122,20 @@ async fn publish(resource: &MessageQueue, new: MessageQueueStatus, context: &Con
         .conditions
         .iter()
         .any(|condition| condition.type_ == ConditionType::Stalled.as_str() && condition.status == "True");
-    let scale_refused = |status: &MessageQueueStatus| {
+    let scale = |status: &MessageQueueStatus| {
         let mut conditions = status.conditions.iter();
-        conditions.find(|condition| condition.reason == Reason::ScaleDownRefused.as_str()).map(|it| it.message.clone())
+        conditions.find(|condition| condition.type_ == ConditionType::ScaleComplete.as_str()).cloned()
     };
-    let refused = scale_refused(&new).filter(|_| scale_refused(&old).is_none());
+    let (scale_before, scale_now) = (scale(&old), scale(&new));
     let written = status::write(resource, new, context).await?;
     if let Some(now) = now.filter(|now| before.as_ref().map(|before| &before.reason) != Some(&now.reason)) {
         let kind = if stalled { EventType::Warning } else { EventType::Normal };
         context.tell(&written, kind, &now.reason, "Reconcile", now.message).await;
     }
-    if let Some(refused) = refused {
-        context.tell(&written, EventType::Warning, Reason::ScaleDownRefused.as_str(), "Scale", refused).await;
+    if let Some(now) = scale_now.filter(|now| scale_before.is_some_and(|before| before.reason != now.reason)) {
+        let refused = now.reason == Reason::ScaleDownRefused.as_str();
+        let kind = if refused { EventType::Warning } else { EventType::Normal };
+        context.tell(&written, kind, &now.reason, "Scale", now.message).await;
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::{
         dereference::Observed,
         forming::{self, Forming},
         restart::{self, Restart},
+        scale::{self, Scale},
     },
     names::{self, INPUT_ANNOTATION},
     objects::Kind,
@@ -25,10 +26,8 @@ use crate::{
 /// What may happen now.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Plan {
-    /// How many pods there are to be.
-    pub(crate) replicas: u32,
-    /// Fewer were asked for than there are, and that is not done.
-    pub(crate) scale_down_refused: bool,
+    /// How many pods there are to be, and what comes next about that.
+    pub(crate) scale: Scale,
     /// The image of new pods.
     pub(crate) image: String,
     /// When it is pulled.
@@ -53,7 +52,6 @@ pub(crate) fn next(resource: &MessageQueue, cluster: &Cluster, observed: &Observ
     let same_input =
         live.and_then(|set| set.annotations().get(INPUT_ANNOTATION)).is_some_and(|mark| *mark == input(cluster));
     let kept_spec = live_spec.filter(|_| same_input).cloned();
-    let there = live_spec.and_then(|spec| u32::try_from(spec.replicas?).ok()).unwrap_or_default();
     let image = cluster.pods.image.clone().unwrap_or_else(|| settings.broker_image.clone());
     let running = live_spec.and_then(image_of);
     let newer_image =
@@ -70,8 +68,7 @@ pub(crate) fn next(resource: &MessageQueue, cluster: &Cluster, observed: &Observ
         .collect();
     let recorded = resource.status.as_ref().and_then(|status| status.formation.as_ref());
     Plan {
-        replicas: cluster.replicas.max(there),
-        scale_down_refused: there > cluster.replicas,
+        scale: scale::decide(cluster, observed),
         image,
         pull_policy,
         kept_configuration: kept_spec.as_ref().and_then(|_| configuration_of(cluster, observed)),
@@ -143,12 +140,5 @@ mod tests {
         let plan = next_of("{storage: {size: 1Gi}, image: 'ferrymq:2'}", &observed, "ferrymq:3");
         assert_eq!((plan.kept_spec.is_none(), plan.image.as_str(), plan.newer_image), (true, "ferrymq:2", None));
         assert!(plan.kept_claims.is_some());
-    }
-
-    #[test]
-    fn pods_that_hold_messages_are_not_taken_away() {
-        let observed = written_by("{replicas: 5, storage: {size: 1Gi}}", "ferrymq:1");
-        let plan = next_of("{replicas: 3, storage: {size: 1Gi}}", &observed, "ferrymq:1");
-        assert_eq!((plan.replicas, plan.scale_down_refused), (5, true));
     }
 }

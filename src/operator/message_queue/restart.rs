@@ -38,7 +38,13 @@ pub(crate) fn outdated(stateful_set: Option<&StatefulSet>, pods: &std::collectio
 }
 
 pub(crate) fn decide(cluster: &Cluster, observed: &Observed) -> Restart {
-    let outdated = outdated(observed.stateful_set.as_ref(), &observed.pods);
+    let mut outdated = outdated(observed.stateful_set.as_ref(), &observed.pods);
+    // Who is being emptied goes soon.
+    let goes = |ordinal: u32| {
+        let mut nodes = observed.view.iter().flat_map(|view| &view.nodes);
+        ordinal >= cluster.replicas && nodes.any(|node| node.ordinal == ordinal && node.draining)
+    };
+    outdated.retain(|ordinal| !goes(*ordinal));
     if outdated.is_empty() {
         return Restart::None;
     }

@@ -31,8 +31,8 @@ pub(crate) fn of(
     done: &Done,
 ) -> MessageQueueStatus {
     let before = resource.status.clone().unwrap_or_default();
-    let nodes = nodes(cluster, observed, plan.replicas);
-    let serving = (0..plan.replicas).filter(|ordinal| observed.serves(*ordinal)).count();
+    let nodes = nodes(cluster, observed, plan.scale.replicas);
+    let serving = (0..plan.scale.replicas).filter(|ordinal| observed.serves(*ordinal)).count();
     let formation = done.formation.clone().or_else(|| before.formation.clone());
     let verdicts = judge(cluster, observed, plan, done, formation.as_ref());
     let versions: BTreeSet<&str> = nodes.iter().filter_map(|node| node.version.as_deref()).collect();
@@ -108,7 +108,10 @@ fn nodes(cluster: &Cluster, observed: &Observed, replicas: u32) -> Vec<NodeSumma
                 name: names::pod(&cluster.name, ordinal),
                 id: seen.map(|node| big(node.id)),
                 zone: observed.zones.get(&ordinal).cloned().or_else(|| seen.and_then(|node| node.zone.clone())),
-                state: state(observed, ordinal, answer),
+                state: match seen {
+                    Some(node) if node.draining => NodeState::Draining,
+                    _ => state(observed, ordinal, answer),
+                },
                 leaders: seen.map(|node| i32::try_from(node.leaders).unwrap_or(i32::MAX)),
                 replicas: seen.map(|node| i32::try_from(node.replicas).unwrap_or(i32::MAX)),
                 version: answer.map(|node| node.version.clone()),

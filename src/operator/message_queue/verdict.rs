@@ -12,7 +12,9 @@ use crate::{
         forming::Forming,
         plan::Plan,
         restart::outdated,
+        scale::{self, Step},
         trouble::{self, Trouble},
+        volumes,
     },
     names,
 };
@@ -46,12 +48,13 @@ pub(crate) fn judge(
     // What a volume lacks is why its pod is not placed: it is told first, where it will not come by itself.
     troubles.splice(0..0, of_claims.iter().filter(|trouble| trouble.stalls).cloned());
     let replication = replication(observed);
-    let scale = scale(cluster, observed, plan);
+    let scale = scale(cluster, observed, plan, done);
     let update = update(cluster, observed, plan, done, formation);
+    let storage = storage(cluster, plan, done, observed, &of_claims);
     let ready = ready(cluster, observed, plan, done, &troubles, &replication);
-    let stalled = stalled(plan, &troubles, &ready);
-    let reconciling = reconciling(cluster, &ready, &stalled, &scale, &update);
-    vec![ready, reconciling, stalled, replication, scale, storage(plan, observed, &of_claims), update]
+    let stalled = stalled(plan, done, &troubles, &ready);
+    let reconciling = reconciling(cluster, &ready, &stalled, [&scale, &storage, &update]);
+    vec![ready, reconciling, stalled, replication, scale, storage, update]
 }
 
 fn ready(
@@ -67,6 +70,10 @@ fn ready(
         Forming::DataLost(sentence) => return not(Reason::DataLost, sentence.clone()),
         Forming::Foreign(sentence) => return not(Reason::ForeignCluster, sentence.clone()),
         _ => {}
+    }
+    if cluster.replicas == 0 {
+        let message = "no broker runs, as replicas is 0; the volumes keep what they hold";
+        return verdict(ConditionType::Ready, true, Reason::ScaledToZero, message);
     }
     if let Some(worst) = troubles.first() {
         let more = troubles.len() - 1;
@@ -172,19 +179,39 @@ fn replication(observed: &Observed) -> Verdict {
     verdict(kind, false, Reason::ReplicasBehind, format!("{} of {total} shards miss mirrors: {late}", behind.len()))
 }
 
-fn scale(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Verdict {
+/// Why there cannot be as few brokers as were asked for.
+fn scale_refused(plan: &Plan, done: &Done) -> Option<String> {
+    match &plan.scale.step {
+        Step::Refused { why, .. } => Some(why.clone()),
+        _ => done.scale_refused.clone(),
+    }
+}
+
+/// What goes on until there are as few brokers as were asked for.
+fn going(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<String> {
+    let name = |ordinal: &u32| names::pod(&cluster.name, *ordinal);
+    match &plan.scale.step {
+        Step::Tell { ordinal, draining: true } => Some(format!("{} is to be emptied before it goes", name(ordinal))),
+        Step::Wait(waits) => Some(scale::progress(cluster, waits)),
+        Step::Remove(ordinal) => Some(format!("{} holds nothing any more, and leaves the cluster", name(ordinal))),
+        _ => {
+            let left: Vec<String> =
+                observed.pods.keys().filter(|ordinal| **ordinal >= plan.scale.replicas).map(name).collect();
+            (!left.is_empty()).then(|| format!("{} stops", left.join(", ")))
+        }
+    }
+}
+
+fn scale(cluster: &Cluster, observed: &Observed, plan: &Plan, done: &Done) -> Verdict {
     let kind = ConditionType::ScaleComplete;
-    if plan.scale_down_refused {
-        return verdict(
-            kind,
-            false,
-            Reason::ScaleDownRefused,
-            format!(
-                "cannot go from {} brokers to {}: brokers that hold messages are not emptied by this version; set \
-                 replicas to {} again",
-                plan.replicas, cluster.replicas, plan.replicas
-            ),
-        );
+    if let Some(why) = scale_refused(plan, done) {
+        return verdict(kind, false, Reason::ScaleDownRefused, why);
+    }
+    if let Some(going) = going(cluster, observed, plan) {
+        return verdict(kind, false, Reason::ScalingDown, going);
+    }
+    if cluster.replicas == 0 {
+        return verdict(kind, true, Reason::ScaledToZero, "no broker runs, as replicas is 0");
     }
     let joined = |ordinal: &u32| {
         observed.node(*ordinal).is_some_and(|node| node.cluster_id.is_some() && node.phase != Phase::Joining)
@@ -197,15 +224,24 @@ fn scale(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Verdict {
     verdict(kind, false, Reason::ScalingUp, message)
 }
 
-fn storage(plan: &Plan, observed: &Observed, troubles: &[Trouble]) -> Verdict {
+fn storage(cluster: &Cluster, plan: &Plan, done: &Done, observed: &Observed, troubles: &[Trouble]) -> Verdict {
     let kind = ConditionType::StorageReady;
     if let Some(trouble) = troubles.iter().find(|trouble| trouble.stalls).or_else(|| troubles.first()) {
         return verdict(kind, false, trouble.reason, trouble.message.clone());
     }
     let bound = observed.claims.len();
-    if bound < plan.replicas as usize {
-        let message = format!("{bound} of {} volumes are there", plan.replicas);
+    if bound < plan.scale.replicas as usize {
+        let message = format!("{bound} of {} volumes are there", plan.scale.replicas);
         return verdict(kind, false, Reason::VolumeNotBound, message);
+    }
+    if let Some(why) = &done.growth_refused {
+        return verdict(kind, false, Reason::VolumeGrowthRefused, why.clone());
+    }
+    let size = &cluster.storage.size.0;
+    let small = [volumes::too_small(cluster, observed), volumes::growing(cluster, observed)].concat();
+    if !small.is_empty() {
+        let names: Vec<String> = small.iter().map(|ordinal| names::claim(&cluster.name, *ordinal)).collect();
+        return verdict(kind, false, Reason::VolumesGrowing, format!("{} grow to {size}", names.join(", ")));
     }
     verdict(kind, true, Reason::VolumesBound, format!("all {bound} volumes are bound"))
 }
@@ -224,7 +260,7 @@ fn update(
     }
     if outdated > 0 || done.restarted.is_some() {
         let now = done.restarted.as_ref().map(|name| format!("; {name} restarts now")).unwrap_or_default();
-        let message = format!("{outdated} of {} brokers are to be restarted{now}", plan.replicas);
+        let message = format!("{outdated} of {} brokers are to be restarted{now}", plan.scale.replicas);
         return verdict(kind, false, Reason::RestartingBrokers, message);
     }
     if let Some(newer) = &plan.newer_image {
@@ -233,8 +269,9 @@ fn update(
         );
         return verdict(kind, false, Reason::UpgradeWaits, message);
     }
-    if let Some(formed) =
-        formation.and_then(|formation| formation.mirrors).filter(|formed| *formed != i32::from(cluster.mirrors))
+    if let Some(formed) = formation
+        .and_then(|formation| formation.mirrors)
+        .filter(|formed| cluster.replicas > 0 && *formed != i32::from(cluster.mirrors))
     {
         let message = format!(
             "a queue that says nothing of it is kept on {formed} brokers, as the cluster was formed; set mirrors on the \
@@ -246,7 +283,7 @@ fn update(
     verdict(kind, true, Reason::AllUpdated, "every broker runs what the spec asks for")
 }
 
-fn stalled(plan: &Plan, troubles: &[Trouble], ready: &Verdict) -> Verdict {
+fn stalled(plan: &Plan, done: &Done, troubles: &[Trouble], ready: &Verdict) -> Verdict {
     let kind = ConditionType::Stalled;
     if matches!(plan.forming, Forming::DataLost(_) | Forming::Foreign(_)) {
         return verdict(kind, true, ready.reason, ready.message.clone());
@@ -254,14 +291,16 @@ fn stalled(plan: &Plan, troubles: &[Trouble], ready: &Verdict) -> Verdict {
     if let Some(trouble) = troubles.iter().find(|trouble| trouble.stalls) {
         return verdict(kind, true, trouble.reason, trouble.message.clone());
     }
-    if plan.scale_down_refused {
-        let message = "fewer brokers were asked for than hold messages; see ScaleComplete";
-        return verdict(kind, true, Reason::ScaleDownRefused, message);
+    if let Some(why) = scale_refused(plan, done) {
+        return verdict(kind, true, Reason::ScaleDownRefused, why);
+    }
+    if let Some(why) = &done.growth_refused {
+        return verdict(kind, true, Reason::VolumeGrowthRefused, why.clone());
     }
     verdict(kind, false, Reason::NothingInTheWay, "nothing is in the way")
 }
 
-fn reconciling(cluster: &Cluster, ready: &Verdict, stalled: &Verdict, scale: &Verdict, update: &Verdict) -> Verdict {
+fn reconciling(cluster: &Cluster, ready: &Verdict, stalled: &Verdict, others: [&Verdict; 3]) -> Verdict {
     let kind = ConditionType::Reconciling;
     if cluster.paused {
         return verdict(kind, false, Reason::Paused, "spec.paused is true: nothing is changed until it is false");
@@ -269,8 +308,8 @@ fn reconciling(cluster: &Cluster, ready: &Verdict, stalled: &Verdict, scale: &Ve
     if stalled.status == Some(true) {
         return verdict(kind, false, stalled.reason, "somebody has to help; see Stalled");
     }
-    let busy = [ready, scale, update]
-        .into_iter()
+    let busy = std::iter::once(ready)
+        .chain(others)
         .find(|verdict| verdict.status != Some(true) && verdict.reason != Reason::UpgradeWaits);
     match busy {
         Some(busy) => verdict(kind, true, Reason::Progressing, busy.message.clone()),

@@ -21,7 +21,7 @@ use crate::{message_queue::plan::Plan, names, objects::fingerprint};
 pub(crate) fn stateful_set(cluster: &Cluster, plan: &Plan) -> StatefulSet {
     let mut metadata = object_meta(cluster, names::stateful_set(&cluster.name));
     metadata.annotations = Some(BTreeMap::from([(names::INPUT_ANNOTATION.to_owned(), input(cluster))]));
-    let replicas = i32::try_from(plan.replicas).unwrap_or(i32::MAX);
+    let replicas = i32::try_from(plan.scale.replicas).unwrap_or(i32::MAX);
     let mut spec = plan.kept_spec.clone().unwrap_or_else(|| fresh(cluster, plan));
     spec.replicas = Some(replicas);
     spec.persistent_volume_claim_retention_policy = Some(retention(cluster));
