@@ -1,6 +1,6 @@
 //! `cargo xtask fix`: mends what a program can mend.
 
-use crate::check::generated;
+use crate::check::{charts, generated};
 use crate::command::{self, command};
 use crate::project::Project;
 
@@ -23,5 +23,6 @@ pub(crate) fn run(project: &Project) -> anyhow::Result<()> {
     ];
     command::run(&mut command(root, "cargo", &lints))?;
     generated::write(project)?;
+    charts::write(project)?;
     command::run(&mut command(root, "cargo", &["fmt", "--all"]))
 }

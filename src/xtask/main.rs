@@ -9,7 +9,7 @@
 //! | `cluster/` | the Kubernetes that the tests run on: its binaries, its start and its end |
 //! | `simulate.rs` | clusters whose disks, links and clocks fail as a seed says |
 //! | `bench/` | how fast the broker is, alone and beside others |
-//! | `generate.rs` | an example of this package: the files that are made from the custom resources |
+//! | `generate.rs`, `admit.rs` | examples of this package: the files that are made from the custom resources; what our parser says of files of them |
 //!
 //! What is built here is kept in `$FERRYMQ_CACHE`, by default `~/.cache/ferrymq`, outside of the checkout.
 
@@ -35,9 +35,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Check format, lints, docs, licences, generated files and the direction of dependencies; write nothing
+    /// Check format, lints, docs, licences, generated files, charts and the direction of dependencies; write nothing
     Check,
-    /// Mend what a program can mend: format, lints, generated files
+    /// Mend what a program can mend: format, lints, generated files, what the charts are expected to make
     Fix,
     /// Run the tests and sum them up
     Test(test::Options),

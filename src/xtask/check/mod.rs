@@ -2,6 +2,7 @@
 //!
 //! All checks run, also after one has failed, so that one run shows all there is to mend.
 
+pub(crate) mod charts;
 pub(crate) mod dependencies;
 pub(crate) mod generated;
 mod licences;
@@ -22,6 +23,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("lints", lints),
     ("docs", docs),
     ("generated files", generated::check),
+    ("charts", charts::check),
     ("licences", licences::check),
 ];
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use sha2::{Digest as _, Sha256};
 
-use super::recipes::{RECIPES, Recipe, Source};
+use super::recipes::{Recipe, Source};
 use crate::command::{self, command};
 use crate::image::{Image, write_archive};
 
@@ -21,33 +21,45 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The sandbox's image, as `tests/cluster/lib/node.sh` calls it.
 const PAUSE: &str = "ferrymq.local/pause:1";
 
+/// Whether a program is there, as it would be built today.
+///
+/// # Errors
+///
+/// Where our own sources cannot be read.
+pub(super) fn is_built(recipe: &Recipe, sources: &Path, binaries: &Path) -> anyhow::Result<bool> {
+    let stamp = stamp(recipe, sources)?;
+    Ok(fs::read_to_string(stamp_path(binaries, recipe)).is_ok_and(|there| there == stamp)
+        && binaries.join(recipe.name).is_file())
+}
+
+/// Builds what is not built yet.
+///
 /// # Errors
 ///
 /// Where Go is missing, or a program cannot be built.
-pub(super) fn build(sources: &Path, binaries: &Path) -> anyhow::Result<()> {
+pub(super) fn build(recipes: &[Recipe], sources: &Path, binaries: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(binaries).with_context(|| format!("making {}", binaries.display()))?;
     // Two at once would build the same thing twice, into the same place.
     let lock = File::create(binaries.join(".lock"))?;
     lock.lock()?;
     let mut missing = Vec::new();
-    for recipe in RECIPES {
-        let stamp = stamp(recipe, sources)?;
-        if fs::read_to_string(stamp_path(binaries, recipe)).ok().as_ref() != Some(&stamp) {
-            missing.push((recipe, stamp));
+    for recipe in recipes {
+        if !is_built(recipe, sources, binaries)? {
+            missing.push(recipe);
         }
     }
     if !missing.is_empty() && !command::exists("go") {
         bail!("the cluster's programs are built from source: install Go 1.26, or set KUBECONFIG to a cluster of yours");
     }
     let (all, started) = (missing.len(), Instant::now());
-    for (done, (recipe, stamp)) in missing.into_iter().enumerate() {
+    for (done, recipe) in missing.into_iter().enumerate() {
         println!("cluster: building {} ({} of {all}, {} s so far)", recipe.name, done + 1, started.elapsed().as_secs());
         build_one(recipe, sources, binaries)?;
         if recipe.name == "pause" {
             pack_pause(binaries)?;
         }
         // Last: a stamp never stands beside a program that was not finished.
-        fs::write(stamp_path(binaries, recipe), stamp)?;
+        fs::write(stamp_path(binaries, recipe), stamp(recipe, sources)?)?;
     }
     Ok(())
 }
@@ -129,4 +141,23 @@ fn stamp(recipe: &Recipe, sources: &Path) -> anyhow::Result<String> {
         }
     }
     Ok(digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recipes::HELM;
+    use super::*;
+
+    #[test]
+    fn a_program_is_built_where_its_stamp_is_that_of_today() {
+        let folder = tempfile::tempdir().unwrap();
+        let built = || is_built(&HELM, folder.path(), folder.path()).unwrap();
+        assert!(!built());
+        fs::write(stamp_path(folder.path(), &HELM), stamp(&HELM, folder.path()).unwrap()).unwrap();
+        assert!(!built(), "a stamp without its program");
+        fs::write(folder.path().join("helm"), "").unwrap();
+        assert!(built());
+        fs::write(stamp_path(folder.path(), &HELM), "of another version").unwrap();
+        assert!(!built());
+    }
 }

@@ -73,14 +73,40 @@ pub(crate) fn run(project: &Project, action: &Action) -> anyhow::Result<()> {
     }
 }
 
+/// A helm: the cluster's where it is built, else the one in the path, else the cluster's, built now.
+///
+/// # Errors
+///
+/// Where there is none, and it cannot be built.
+pub(crate) fn helm(project: &Project) -> anyhow::Result<PathBuf> {
+    let (sources, binaries) = (sources(project), binaries(project));
+    if !build::is_built(&recipes::HELM, &sources, &binaries)? {
+        if command::exists(recipes::HELM.name) {
+            return Ok(recipes::HELM.name.into());
+        }
+        if !command::exists("go") {
+            bail!("the charts are checked with helm: install it, or Go 1.26 to build it");
+        }
+        build::build(&[recipes::HELM], &sources, &binaries)?;
+    }
+    Ok(binaries.join(recipes::HELM.name))
+}
+
+/// What the cluster's programs are built from, and what starts it.
+fn sources(project: &Project) -> PathBuf {
+    project.root.join("tests/cluster")
+}
+
+/// Where its programs lie.
+fn binaries(project: &Project) -> PathBuf {
+    project.cache.join("cluster/bin")
+}
+
 impl Cluster {
     pub(crate) fn find(project: &Project) -> Self {
         match env::var_os("KUBECONFIG").map(PathBuf::from) {
             Some(given) if !given.as_os_str().is_empty() && !given.starts_with(STATE) => Self::Given(given),
-            _ => Self::Ours {
-                binaries: project.cache.join("cluster/bin"),
-                script: project.root.join("tests/cluster/cluster.sh"),
-            },
+            _ => Self::Ours { binaries: binaries(project), script: sources(project).join("cluster.sh") },
         }
     }
 
@@ -102,7 +128,7 @@ impl Cluster {
             return self.leave_alone("nothing is started");
         };
         packages::install()?;
-        build::build(&project.root.join("tests/cluster"), binaries)?;
+        build::build(recipes::RECIPES, &sources(project), binaries)?;
         let started = Instant::now();
         command::run(self.script("up")?.stdout(std::process::Stdio::null()))?;
         println!("cluster: up ({:.1} s)", started.elapsed().as_secs_f64());

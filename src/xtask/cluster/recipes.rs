@@ -38,6 +38,10 @@ const fn module(name: &'static str, package: &'static str) -> Recipe {
     Recipe { name, package, source: Source::Module(name), link: "" }
 }
 
+/// Not of the cluster alone: the charts are checked with it.
+pub(super) const HELM: Recipe =
+    Recipe { name: "helm", package: "helm.sh/helm/v4/cmd/helm", source: Source::Release("v4.3.1"), link: "" };
+
 /// All of them. runc is not among them: Debian's has seccomp, one built like these has not.
 pub(super) const RECIPES: &[Recipe] = &[
     kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
@@ -53,5 +57,5 @@ pub(super) const RECIPES: &[Recipe] = &[
     module("coredns", "."),
     module("provisioner", "."),
     module("pause", "."),
-    Recipe { name: "helm", package: "helm.sh/helm/v4/cmd/helm", source: Source::Release("v4.3.1"), link: "" },
+    HELM,
 ];
