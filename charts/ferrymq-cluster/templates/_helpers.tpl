@@ -9,7 +9,7 @@
 
 {{/* How many brokers there will be; where it is left out, the operator's default. */}}
 {{- define "ferrymq-cluster.replicas" -}}
-{{- .Values.cluster.replicas | default 3 -}}
+{{- kindIs "invalid" .Values.cluster.replicas | ternary 3 .Values.cluster.replicas -}}
 {{- end -}}
 
 {{/* A number of bytes, after its place in the values. */}}
