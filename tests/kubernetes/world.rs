@@ -197,7 +197,9 @@ impl World {
         until(&format!("{name}: {kind} {status} because of {reason}"), within, async || {
             let resource = self.api::<K>().get(name).await.ok()?;
             let found = resource.conditions().iter().find(|condition| condition.type_ == kind)?;
-            (found.status == status && found.reason == reason).then(|| found.message.clone())
+            // What was said of an earlier spec is said of nothing now.
+            let current = found.observed_generation >= resource.meta().generation;
+            (current && found.status == status && found.reason == reason).then(|| found.message.clone())
         })
         .await
     }

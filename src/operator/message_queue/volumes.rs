@@ -63,6 +63,8 @@ pub(crate) async fn grow(
             }
             Err(kube::Error::Api(status)) if matches!(status.code, 403 | 422) => {
                 done.growth_refused = Some(format!("{name} cannot grow to {size}: {}", status.message));
+                // The others are of the same class.
+                return Ok(());
             }
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
             Err(source) => {
