@@ -122,7 +122,8 @@ impl CheckedTopic {
     /// A sentence that says why not.
     pub fn fits(&self, brokers: u32) -> Result<(), Problem> {
         match self.mirrors {
-            Some(mirrors) if u32::from(mirrors) > brokers => {
+            // A cluster without brokers sleeps: it had enough of them, and will have them again.
+            Some(mirrors) if brokers > 0 && u32::from(mirrors) > brokers => {
                 let count = if brokers == 1 { "1 broker".to_owned() } else { format!("{brokers} brokers") };
                 Err(Problem::new(
                     "spec.mirrors",
@@ -315,7 +316,7 @@ mod tests {
     #[test]
     fn more_mirrors_than_brokers_do_not_fit() {
         let topic = check(serde_json::json!({"cluster": "orders", "mirrors": 3})).unwrap();
-        assert!(topic.fits(3).is_ok());
+        assert!(topic.fits(3).is_ok() && topic.fits(0).is_ok());
         assert!(topic.fits(1).unwrap_err().sentence.contains("has 1 broker,"));
     }
 }
