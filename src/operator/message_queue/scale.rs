@@ -59,7 +59,8 @@ pub(crate) fn decide(cluster: &Cluster, observed: &Observed) -> Scale {
         // Nobody is emptied: what the volumes hold waits there.
         return Scale { replicas: 0, step: Step::None };
     }
-    let Some(view) = &observed.view else {
+    // A broker that hears nothing of the catalogue's leader may know of the past only.
+    let Some(view) = observed.view.as_ref().filter(|view| view.catalogue_leader.is_some()) else {
         let held = observed.claims.iter().filter(|(_, claim)| !is_emptied(claim)).map(|(ordinal, _)| ordinal + 1).max();
         return Scale { replicas: wanted.max(there).max(held.unwrap_or_default()), step: Step::None };
     };
@@ -217,6 +218,12 @@ mod tests {
     #[test]
     fn where_nobody_says_who_belongs_to_the_cluster_no_pod_is_taken_away_and_no_volume_left_out() {
         let mut observed = observed(&[(9, false); 4], &[1, 2, 3]);
+        if let Some(view) = &mut observed.view {
+            // It was cut off before the fourth one came in.
+            view.nodes.truncate(3);
+            view.catalogue_leader = None;
+        }
+        assert_eq!(decide(&wanted(3), &observed), Scale { replicas: 4, step: Step::None });
         observed.view = None;
         assert_eq!(decide(&wanted(3), &observed), Scale { replicas: 4, step: Step::None });
         claim(&mut observed, 5, false);
