@@ -389,7 +389,7 @@ async fn a_broker_that_ends_by_itself_ends_dev() {
 #[tokio::test]
 async fn a_file_that_is_wrong_starts_nothing() {
     let (home, cluster) = (Home::new(), FakeCluster::default());
-    home.save(&SHOP.replace("replicas: 2", "replicas: 0"));
+    home.save(&SHOP.replace("replicas: 2", "replicas: 100"));
     let (error, printed) = home.start(&cluster).ended().await;
     let place = format!("{}:4:", Path::new(&home.path("shop.yaml")).display());
     assert!(error.starts_with(&place) && error.contains("spec.replicas"), "{error}");
