@@ -39,6 +39,7 @@ pub(super) async fn run(
         tokio::select! {
             // What goes wrong ends the connection; what was not acknowledged comes again over the next.
             _ = over(&link, &queue, consumer, &history) => {}
+            () = link.gone() => {}
             _ = consuming.changed() => {}
         }
         history.gone(consumer);

@@ -10,6 +10,9 @@ use crate::world::Broker;
 /// How long a client tries one broker before it takes the next.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether a connection is gone.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// A connection with one channel.
 pub(crate) struct Link {
     pub(crate) channel: Channel,
@@ -17,6 +20,13 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Returns when the connection is gone. What waits for an answer over it is not always told by the library.
+    pub(crate) async fn gone(&self) {
+        while self.connection.status().connected() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Ends in good order, or at least soon.
     pub(crate) async fn close(self) {
         let _ = tokio::time::timeout(PATIENCE, self.connection.close(200, "done".into())).await;
