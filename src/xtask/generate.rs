@@ -6,7 +6,7 @@ use std::{env, fs};
 use anyhow::{Context as _, bail};
 
 fn main() -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../..");
     let files = ferrymq_api::generated_files()?;
     match env::args().nth(1).as_deref() {
         Some("--check") => {

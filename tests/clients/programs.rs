@@ -7,7 +7,7 @@ use std::{
     env, fs,
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::Command,
 };
 
@@ -40,7 +40,7 @@ pub(crate) fn java(class: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+    path::absolute("tests/clients").expect("cargo runs tests in their package's folder")
 }
 
 /// The interpreter of a virtual environment that has what `requirements.txt` names.

@@ -1,7 +1,6 @@
 //! The operator, installed by its chart: once for all stories.
 
 use std::env;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -22,7 +21,6 @@ pub(crate) fn installed() -> Duration {
         clear_away();
         let image = image();
         let (repository, tag) = image.rsplit_once(':').expect("FERRYMQ_IMAGE has a tag");
-        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/ferrymq");
         // An image that was put onto the nodes cannot be pulled.
         let policy = if crate::faults::possible() { "Never" } else { "IfNotPresent" };
         let started = Instant::now();
@@ -30,7 +28,7 @@ pub(crate) fn installed() -> Duration {
             "upgrade",
             "--install",
             "ferrymq",
-            &chart.to_string_lossy(),
+            "charts/ferrymq",
             "--namespace",
             NAMESPACE,
             "--create-namespace",

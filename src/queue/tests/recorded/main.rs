@@ -21,9 +21,8 @@ use ferrymq_queue::{
     decode_outcomes, encode_request,
 };
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded")
-}
+/// Cargo runs tests in their package's folder.
+const FOLDER: &str = "tests/recorded";
 
 struct Entry {
     at: Moment,
@@ -32,7 +31,7 @@ struct Entry {
 
 #[test]
 fn every_version_makes_the_same_of_a_log() {
-    let logs: Vec<PathBuf> = fs::read_dir(folder())
+    let logs: Vec<PathBuf> = fs::read_dir(FOLDER)
         .unwrap()
         .map(|file| file.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
@@ -50,7 +49,7 @@ fn every_version_makes_the_same_of_a_log() {
 #[test]
 #[ignore = "writes what this version makes, before it is released"]
 fn record() {
-    let path = folder().join(concat!(env!("CARGO_PKG_VERSION"), ".log"));
+    let path = Path::new(FOLDER).join(concat!(env!("CARGO_PKG_VERSION"), ".log"));
     assert!(!path.exists(), "{} is recorded already", path.display());
     let log = story();
     let mut text = String::new();

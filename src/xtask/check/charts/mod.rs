@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn values_of_a_cluster_are_the_fields_of_its_resources() {
-        let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../charts/ferrymq-cluster/values.schema.json");
+        let schema = Path::new("../../charts/ferrymq-cluster/values.schema.json");
         let values: Value = serde_json::from_str(&fs::read_to_string(schema).unwrap()).unwrap();
         let mut found = Vec::new();
         for crd in ferrymq_api::crds() {
