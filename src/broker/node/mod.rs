@@ -14,10 +14,11 @@
 //! | `upkeep.rs` | what is put right again and again: links, replicas, members, leaders |
 //! | `heal.rs` | the end of what follows damage |
 //! | `users.rs` | users and passwords |
-//! | `admin.rs` | what the admin API asks |
+//! | `cluster_view.rs` | the cluster as this node sees it, for the admin API |
+//! | `topics.rs` | topics: declaring, removing and looking at them, for the admin API |
 //! | `looked_into.rs` | what only a simulation asks |
 
-mod admin;
+mod cluster_view;
 mod heal;
 mod inner;
 mod leaders;
@@ -30,15 +31,15 @@ mod ports;
 mod receive;
 mod requests;
 mod start;
+mod topics;
 mod upkeep;
 mod users;
 
-pub use admin::{
-    Binding, ClusterView, NodeView, PlacementRefusal, QueueInTopic, QueueView, SafeToStop, ShardView, Topic, TopicLog,
-    TopicRefusal, TopicView,
-};
+pub use cluster_view::{ClusterView, NodeView, SafeToStop, ShardView};
 pub(crate) use inner::Inner;
 #[cfg(feature = "simulation")]
 pub use looked_into::ReplicaState;
 pub use membership::{FirstNode, FirstUser, FormError, Formation};
+pub use placement::PlacementRefusal;
 pub use start::{Node, Phase, Settings, StartError};
+pub use topics::{Binding, QueueInTopic, QueueView, Topic, TopicLog, TopicRefusal, TopicView};

@@ -2,7 +2,9 @@
 
 use std::{sync::PoisonError, time::Duration};
 
-use super::{Inner, PlacementRefusal};
+use ferrymq_core::Refusal;
+
+use super::Inner;
 use crate::{
     catalogue::{Answer, CATALOGUE_GROUP, Catalogue, Command, Denied},
     link::{Call, Reply, decode, encode},
@@ -11,6 +13,29 @@ use crate::{
 
 /// How long a leader may take to say whether this node is a member.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why a node was not emptied or removed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlacementRefusal {
+    /// There is no such node.
+    #[error("there is no broker {ordinal} in this cluster")]
+    NotFound {
+        /// The place in the StatefulSet that was named.
+        ordinal: u32,
+    },
+    /// What is there would not fit, or would be lost.
+    #[error("{0}")]
+    Refused(String),
+    /// Not now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<Refusal> for PlacementRefusal {
+    fn from(refusal: Refusal) -> Self {
+        Self::Unavailable(refusal.to_string())
+    }
+}
 
 impl Inner {
     /// Empties a node, or lets it have its share again. Returns when that is decided; the shards go one after the other.
