@@ -10,12 +10,15 @@
 //! | `topics.rs` | the effect of declaring and removing a topic |
 //! | `logs.rs` | queues that are logs, and the partitions of topics |
 //! | `machine.rs` | the catalogue as a replicated machine |
+//! | `recorded.rs`, `recorded/` | logs of earlier versions, for tests: each version must make the same of them |
 
 mod apply;
 mod command;
 mod logs;
 mod machine;
 mod placement;
+#[cfg(test)]
+mod recorded;
 mod records;
 mod state;
 mod topics;
