@@ -120,22 +120,6 @@ impl Cluster {
     }
 }
 
-impl Client {
-    /// Takes everything that is in the queues, and leaves nothing.
-    async fn take_all(&mut self, queues: &[&str], messages: usize) -> BTreeSet<String> {
-        for queue in queues {
-            self.consume(queue, 4).await;
-        }
-        let mut got = BTreeSet::new();
-        while got.len() < messages {
-            let deliveries = self.receive(1).await;
-            got.extend(bodies(&deliveries));
-            self.accept(&deliveries);
-        }
-        got
-    }
-}
-
 fn flip(path: &Path, offset: u64) {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];

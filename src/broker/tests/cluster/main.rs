@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not as it should be")]
 
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     sync::{
         Arc,
@@ -217,6 +218,20 @@ impl Client {
     fn accept(&self, deliveries: &[Delivery]) {
         let ids: Vec<_> = deliveries.iter().map(|delivery| delivery.id).collect();
         self.session.settle(&ids, Settlement::Accept);
+    }
+
+    /// Takes everything that is in the queues, and leaves nothing.
+    async fn take_all(&mut self, queues: &[&str], messages: usize) -> BTreeSet<String> {
+        for queue in queues {
+            self.consume(queue, 4).await;
+        }
+        let mut got = BTreeSet::new();
+        while got.len() < messages {
+            let deliveries = self.receive(1).await;
+            got.extend(bodies(&deliveries));
+            self.accept(&deliveries);
+        }
+        got
     }
 }
 
