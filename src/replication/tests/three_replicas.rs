@@ -114,6 +114,14 @@ impl Cluster {
         self.wire.stores.lock().unwrap().remove(&node).unwrap().close();
     }
 
+    /// Starts a node again of which the group is stopped already.
+    async fn reopen(&self, node: NodeId) {
+        let gone = self.wire.stores.lock().unwrap().remove(&node).unwrap();
+        gone.close();
+        drop(gone);
+        self.start(node).await;
+    }
+
     async fn reconfigure(&self, voters: &BTreeSet<NodeId>) {
         while self.leader().await.reconfigure(voters).await.is_err() {
             tokio::task::yield_now().await;
@@ -372,10 +380,7 @@ async fn a_replica_that_left_forgets_all_and_is_filled_again_where_it_is_wanted_
         let holds = |node| cluster.wire.stores.lock().unwrap().get(&node).unwrap().holds(7);
         assert!(!holds(leaves) && holds(4));
         // Also after a restart; and what it was once is not forgotten.
-        let gone = cluster.wire.stores.lock().unwrap().remove(&leaves).unwrap();
-        gone.close();
-        drop(gone);
-        cluster.start(leaves).await;
+        cluster.reopen(leaves).await;
         assert!(words_of(&cluster.group(leaves)).is_some_and(|words| words.is_empty()));
         assert!(!cluster.group(leaves).is_pristine());
 
@@ -403,10 +408,7 @@ async fn a_replica_that_forgot_votes_for_nobody_who_has_less_than_it_had() {
         cluster.start(4).await;
         cluster.reconfigure(&BTreeSet::from([leader, behind, 4])).await;
         cluster.forget(leaves).await;
-        let gone = cluster.wire.stores.lock().unwrap().remove(&leaves).unwrap();
-        gone.close();
-        drop(gone);
-        cluster.start(leaves).await;
+        cluster.reopen(leaves).await;
 
         // Now only those two reach each other: a majority of what the one that is behind takes for its cluster.
         *cluster.wire.cut.lock().unwrap() = HashSet::from([leader, 4]);
