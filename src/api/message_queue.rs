@@ -48,10 +48,10 @@ use crate::{MessageQueueStatus, Quantity, sentence};
 )]
 pub struct MessageQueueSpec {
     /// How many brokers there are; each has a volume of its own. Three survive the loss of one.
-    #[serde(default = "three")]
     ///
     /// Where there are to be fewer, those that go are emptied first; that is refused where queues have more mirrors than
     /// there would be brokers. With 0 no broker runs, and the volumes keep what they hold.
+    #[serde(default = "three")]
     #[x_kube(validation = Rule::new("self >= 0 && self <= 99").message(sentence::REPLICAS))]
     pub replicas: i32,
 
