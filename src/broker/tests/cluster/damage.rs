@@ -13,7 +13,7 @@ use ferrymq_broker::StartError;
 use ferrymq_journal::{Journal, Options, Position, SystemDisk};
 use tokio::net::TcpListener;
 
-use crate::{Client, Cluster, bodies, in_time, until};
+use crate::{Cluster, bodies, in_time, until};
 
 /// The node that is damaged.
 const VICTIM: usize = 1;
