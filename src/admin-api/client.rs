@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     AdminError, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Safety, TopicDeclaration,
-    TopicRemoval, TopicView, routes,
+    TopicList, TopicRemoval, TopicView, TopicsAfter, routes,
 };
 
 /// The longest that a call may take, but [`Client::hand_over`].
@@ -21,6 +21,9 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest that [`Client::hand_over`] may take: the node itself gives up after 20 seconds.
 pub const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The longest that [`Client::topics_after`] may take: the node itself answers after 5 seconds.
+const TOPICS_AFTER_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// The most bytes of an answer that are read.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -260,8 +263,20 @@ impl Client {
     /// # Errors
     ///
     /// [`CallError`].
-    pub async fn topics(&self) -> Result<Vec<TopicView>, CallError> {
+    pub async fn topics(&self) -> Result<TopicList, CallError> {
         self.get(routes::TOPICS).await
+    }
+
+    /// All topics, as soon as they are of another version than this one, and after at most five seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn topics_after(&self, version: &str) -> Result<TopicList, CallError> {
+        let after = TopicsAfter { version: version.to_owned() };
+        let body = written(routes::TOPICS_AFTER, &after)?;
+        let (status, body) = self.call(Method::POST, routes::TOPICS_AFTER, body, TOPICS_AFTER_TIMEOUT).await?;
+        self.read(routes::TOPICS_AFTER, status, &body)
     }
 
     /// Removes a topic; success where it is not there.

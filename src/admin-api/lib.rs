@@ -35,7 +35,8 @@ pub use error::{AdminError, Reason};
 pub use formation::{Formation, Member, NewUser};
 pub use placement::{Draining, NodeRemoval};
 pub use port::AdminPort;
-pub use status::{ClusterStatus, NodeStatus, NodeView, Phase, Safety, ShardView};
+pub use status::{ClusterStatus, DiskUse, NodeStatus, NodeView, Phase, Safety, ShardView};
 pub use topic::{
-    Adoption, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicLog, TopicOwner, TopicRemoval, TopicView,
+    Adoption, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicList, TopicLog, TopicOwner, TopicRemoval,
+    TopicView, TopicsAfter,
 };

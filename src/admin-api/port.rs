@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::{
     AdminError, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Safety, TopicDeclaration,
-    TopicRemoval, TopicView,
+    TopicList, TopicRemoval, TopicView, TopicsAfter,
 };
 
 /// A node, as the admin API sees it. Cheap to clone. Every call is bounded in time.
@@ -38,7 +38,10 @@ pub trait AdminPort: Clone + Send + Sync + 'static {
     fn declare_topic(&self, topic: TopicDeclaration) -> impl Future<Output = Result<TopicView, AdminError>> + Send;
 
     /// All topics.
-    fn topics(&self) -> impl Future<Output = Result<Vec<TopicView>, AdminError>> + Send;
+    fn topics(&self) -> impl Future<Output = Result<TopicList, AdminError>> + Send;
+
+    /// All topics, as soon as they are of another version; after five seconds at most.
+    fn topics_after(&self, after: TopicsAfter) -> impl Future<Output = Result<TopicList, AdminError>> + Send;
 
     /// Removes a topic; success where it is not there.
     fn remove_topic(&self, removal: TopicRemoval) -> impl Future<Output = Result<(), AdminError>> + Send;

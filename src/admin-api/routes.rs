@@ -35,8 +35,12 @@ pub const NODES: &str = "/admin/v1/nodes";
 /// [`TopicRemoval`](crate::TopicRemoval) as its body: 204.
 pub const TOPIC: &str = "/admin/v1/topic";
 
-/// `GET`: a list of [`TopicView`](crate::TopicView).
+/// `GET`: [`TopicList`](crate::TopicList).
 pub const TOPICS: &str = "/admin/v1/topics";
+
+/// `POST` a [`TopicsAfter`](crate::TopicsAfter): [`TopicList`](crate::TopicList), as soon as there is another version, and
+/// after at most five seconds.
+pub const TOPICS_AFTER: &str = "/admin/v1/topics/after";
 
 /// `PUT` a [`NewUser`](crate::NewUser): 204.
 pub const USERS: &str = "/admin/v1/users";

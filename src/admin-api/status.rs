@@ -35,6 +35,19 @@ pub struct NodeStatus {
     pub node_id: Option<u64>,
     /// The version that runs.
     pub version: String,
+    /// How full the disk is that its data is on, where that can be told.
+    #[serde(default)]
+    pub disk: Option<DiskUse>,
+}
+
+/// How full a disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiskUse {
+    /// Bytes that are used, by whomever.
+    pub used_bytes: u64,
+    /// Bytes that are used, and those that the broker can still take.
+    pub capacity_bytes: u64,
 }
 
 /// `GET /admin/v1/cluster`: asked of any node that serves; `409 NotFormed` elsewhere.

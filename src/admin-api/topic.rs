@@ -102,7 +102,25 @@ pub struct TopicRemoval {
     pub only_if_empty: bool,
 }
 
-/// `GET /admin/v1/topics`: one topic as it is.
+/// `GET /admin/v1/topics`: all topics.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicList {
+    /// Another one after a topic was declared, removed, or changed by a protocol; not after messages came or went.
+    pub version: String,
+    /// The topics as they are.
+    pub topics: Vec<TopicView>,
+}
+
+/// `POST /admin/v1/topics/after`: wants to know as soon as topics are not what they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicsAfter {
+    /// The version that is known already.
+    pub version: String,
+}
+
+/// One topic as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TopicView {

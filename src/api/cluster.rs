@@ -7,7 +7,7 @@ use kube::ResourceExt;
 
 use crate::{
     ImagePullPolicy, InvalidResource, ListenerProtocol, MessageQueue, MessageQueueSpec, PodTemplate, Problem, Quantity,
-    ReclaimPolicy, sentence,
+    ReclaimPolicy, UpgradePolicy, sentence,
 };
 
 /// Ports of a broker that no listener may have: links between brokers, and the admin API.
@@ -37,6 +37,8 @@ pub struct Cluster {
     pub pods: PodSettings,
     /// The most memory that messages may take, in bytes.
     pub memory_high_water: Option<u64>,
+    /// When brokers that serve may be restarted.
+    pub upgrade: UpgradePolicy,
     /// The operator changes nothing.
     pub paused: bool,
 }
@@ -49,6 +51,8 @@ pub struct ClusterStorage {
     pub size: Quantity,
     /// Its size in bytes.
     pub bytes: u64,
+    /// The size in bytes up to which it grows by itself; it does not, where there is none.
+    pub grow_limit: Option<u64>,
     /// Its class; the default one where there is none.
     pub class: Option<String>,
     /// What becomes of it.
@@ -101,6 +105,9 @@ impl Cluster {
         let replicas = check_replicas(spec, &mut problems);
         let mirrors = check_mirrors(spec, &mut problems);
         let bytes = check_size("spec.storage.size", &spec.storage.size, 64 << 20, sentence::SIZE, &mut problems);
+        let grow_limit = spec.storage.auto_grow.as_ref().map(|grow| {
+            check_size("spec.storage.autoGrow.limit", &grow.limit, bytes, sentence::GROW_LIMIT, &mut problems)
+        });
         let memory_high_water = spec
             .config
             .as_ref()
@@ -110,6 +117,7 @@ impl Cluster {
         if spec.image.as_ref().is_some_and(String::is_empty) {
             problems.push(Problem::new("spec.image", sentence::IMAGE));
         }
+        let upgrade = UpgradePolicy::check(&spec.upgrade.clone().unwrap_or_default(), &mut problems);
         let template = spec.pod_template.clone().unwrap_or_default();
         check_reserved(&template, &mut problems);
         InvalidResource::unless_empty(problems)?;
@@ -123,6 +131,7 @@ impl Cluster {
             storage: ClusterStorage {
                 size: spec.storage.size.clone(),
                 bytes,
+                grow_limit,
                 class: spec.storage.storage_class_name.clone(),
                 reclaim_policy: spec.storage.reclaim_policy,
             },
@@ -136,6 +145,7 @@ impl Cluster {
                 template,
             },
             memory_high_water,
+            upgrade,
             paused: spec.paused,
         })
     }

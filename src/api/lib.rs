@@ -15,12 +15,13 @@
 //! | `condition.rs` | every type of condition, and every reason, with the sentence that documents it |
 //! | `sentence.rs` | what is said of a wrong field, at admission and elsewhere |
 //! | `cluster.rs`, `checked_topic.rs` | the checked forms |
+//! | `upgrade.rs` | when brokers may be restarted |
 //! | `quantity.rs`, `time_span.rs` | sizes and times as people write them |
 //! | `parse.rs`, `yaml.rs` | a file of resources, with line and field of what is wrong in it |
 //! | `generate.rs` | the files made from these types |
 //!
 //! Invariant: what the API server admits by its rules, the check admits, but for what only several resources together
-//! can tell; both say the same sentences.
+//! can tell, and the details of a crontab; both say the same sentences.
 
 // KubeSchema repeats each type inside of a function, where `pub` reaches nobody.
 #![allow(unreachable_pub)]
@@ -40,6 +41,7 @@ mod sentence;
 mod time_span;
 mod topic;
 mod topic_status;
+mod upgrade;
 mod yaml;
 
 pub use checked_topic::{CheckedLog, CheckedQueue, CheckedTopic};
@@ -48,11 +50,12 @@ pub use condition::{ConditionType, Reason, condition};
 pub use generate::{GeneratedFile, crds, crds_yaml, generated_files};
 pub use invalid::{InvalidResource, Problem};
 pub use message_queue::{
-    BrokerConfig, ImagePullPolicy, ListenerProtocol, ListenerSpec, MessageQueue, MessageQueueSpec, PodTemplate,
-    ReclaimPolicy, SecretReference, StorageSpec, TopologySpread,
+    AutoGrow, BrokerConfig, ImagePullPolicy, ListenerProtocol, ListenerSpec, MessageQueue, MessageQueueSpec,
+    PodTemplate, ReclaimPolicy, SecretReference, StorageSpec, TopologySpread,
 };
 pub use message_queue_status::{
-    Binding, Endpoint, FormationRecord, MemberRecord, MessageQueueStatus, NodeState, NodeSummary, ShardSummary,
+    Binding, Endpoint, FormationRecord, MemberRecord, MessageQueueStatus, NodeState, NodeSummary, PlanWaitsFor,
+    ShardSummary, UpdatePlan,
 };
 pub use parse::{ParseError, Resource, parse_resources};
 pub use quantity::{InvalidQuantity, Quantity};
@@ -61,6 +64,7 @@ pub use topic::{
     AdoptionPolicy, DeletionPolicy, ExchangeType, Retention, Topic, TopicBindingSpec, TopicQueueSpec, TopicSpec,
 };
 pub use topic_status::{TopicQueueStatus, TopicStatus};
+pub use upgrade::{Approval, MaintenanceWindow, UpgradePolicy, UpgradeSpec, Window};
 
 /// The API group.
 pub const GROUP: &str = "ferrymq.io";

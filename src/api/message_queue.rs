@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageQueueStatus, Quantity, sentence};
+use crate::{MessageQueueStatus, Quantity, UpgradeSpec, sentence};
 
 /// What a cluster of brokers should be.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -103,6 +103,11 @@ pub struct MessageQueueSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 
+    /// When brokers that serve may be restarted, and who has to agree. Default: as soon as every message is safe without
+    /// the one that restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<UpgradeSpec>,
+
     /// Settings of the brokers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<BrokerConfig>,
@@ -125,14 +130,19 @@ fn usual_listeners() -> Vec<ListenerSpec> {
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)").message(sentence::STORAGE_CLASS_CHANGED),
+    validation = Rule::new("!has(self.autoGrow) || !isQuantity(self.autoGrow.limit) || !isQuantity(self.size) || quantity(self.autoGrow.limit).compareTo(quantity(self.size)) >= 0").message(sentence::GROW_LIMIT),
 )]
 pub struct StorageSpec {
-    /// Its size, such as `20Gi`. Where it is raised, volumes grow, if their class lets them (`allowVolumeExpansion`).
+    /// Its size, such as `20Gi`. Where it is raised, volumes grow, if their class lets them (`allowVolumeExpansion`). Where
+    /// it is lowered, one broker after the other is emptied and gets a smaller one.
     #[x_kube(
         validation = Rule::new("isQuantity(self) && quantity(self).compareTo(quantity('64Mi')) >= 0").message(sentence::SIZE),
-        validation = Rule::new("!isQuantity(self) || !isQuantity(oldSelf) || quantity(self).compareTo(quantity(oldSelf)) >= 0").message(sentence::SIZE_LOWERED),
     )]
     pub size: Quantity,
+
+    /// Lets volumes grow by themselves when they are nearly full. Default: they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_grow: Option<AutoGrow>,
 
     /// Its class. Default: the default one of the Kubernetes cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,6 +153,15 @@ pub struct StorageSpec {
     /// same name.
     #[serde(default)]
     pub reclaim_policy: ReclaimPolicy,
+}
+
+/// How far volumes grow by themselves.
+#[derive(KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AutoGrow {
+    /// The size that they never outgrow, such as `100Gi`. When a disk is full to four fifths, the volumes of all brokers
+    /// grow by half, and what they have grown by stays.
+    #[x_kube(validation = Rule::new("isQuantity(self)").message(sentence::GROW_LIMIT))]
+    pub limit: Quantity,
 }
 
 /// What becomes of a volume when its `MessageQueue` is deleted.

@@ -42,6 +42,10 @@ pub struct MessageQueueStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub nodes: Vec<NodeSummary>,
 
+    /// The restarts that are to come, in their order; none where every broker runs what it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<UpdatePlan>,
+
     /// The shards: what is replicated together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shards: Option<ShardSummary>,
@@ -124,6 +128,9 @@ pub struct NodeSummary {
     /// The version that it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// How full the disk is that its data is on, of a hundred.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_used_percent: Option<i32>,
 }
 
 /// Where a broker is in its life.
@@ -145,6 +152,33 @@ pub enum NodeState {
     Stopping,
     /// It is emptied, and goes when it holds nothing.
     Draining,
+}
+
+/// Restarts that are to come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct UpdatePlan {
+    /// What the annotation `ferrymq.io/approved-plan` approves it by.
+    pub id: String,
+    /// The brokers that are to be restarted, in this order, one at a time.
+    pub restarts: Vec<String>,
+    /// The image that they are to run.
+    pub image: String,
+    /// What it waits for before its next restart; none where it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<PlanWaitsFor>,
+    /// When the next maintenance window opens, where it waits for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_window: Option<Time>,
+}
+
+/// What restarts wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PlanWaitsFor {
+    /// Somebody who approves it.
+    Approval,
+    /// A maintenance window.
+    MaintenanceWindow,
 }
 
 /// The shards of a cluster.

@@ -93,6 +93,11 @@ fn a_cluster_that_cannot_be_is_refused_with_a_sentence() {
         ),
         ("{storage: {size: 1Gi}, podTemplate: {labels: {ferrymq.io/cluster: x}}}", sentence::RESERVED_LABEL),
         ("{storage: {size: 1Gi}, podTemplate: {annotations: {ferrymq.io/x: x}}}", sentence::RESERVED_ANNOTATION),
+        ("{storage: {size: 1Gi, autoGrow: {limit: 1023Mi}}}", sentence::GROW_LIMIT),
+        (
+            "{storage: {size: 1Gi}, upgrade: {maintenanceWindows: [{cron: '0 3 * *', duration: 2h}]}}",
+            sentence::WINDOW_CRON,
+        ),
     ] {
         assert_eq!(queue(spec), [sentence], "{spec}");
     }
@@ -104,7 +109,6 @@ fn what_cannot_be_changed_is_refused_with_a_sentence() {
     let three = "{replicas: 3, storage: {size: 1Gi}}";
     for (to, sentence) in [
         ("{replicas: 3, mirrors: 1, storage: {size: 1Gi}}", sentence::MIRRORS_CHANGED),
-        ("{replicas: 3, storage: {size: 512Mi}}", sentence::SIZE_LOWERED),
         ("{replicas: 3, storage: {size: 1Gi, storageClassName: fast}}", sentence::STORAGE_CLASS_CHANGED),
     ] {
         assert_eq!(queue_change(three, to), [sentence], "{to}");

@@ -16,7 +16,7 @@ pub(crate) const MIRRORS_CHANGED: &str = "mirrors cannot be changed once the Mes
 pub(crate) const SIZE: &str =
     "storage.size must be a quantity of at least 64Mi, such as 20Gi; the journal of a broker needs room to write";
 
-pub(crate) const SIZE_LOWERED: &str = "storage.size cannot be lowered by this version, as volumes only grow; leave it as it is, or make a second MessageQueue with other volumes";
+pub(crate) const GROW_LIMIT: &str = "storage.autoGrow.limit must be a quantity of at least storage.size, such as 100Gi";
 
 pub(crate) const STORAGE_CLASS_CHANGED: &str = "storage.storageClassName cannot be changed, because volumes keep the class that they were made with; make a second MessageQueue instead";
 
@@ -31,6 +31,12 @@ pub(crate) const LISTENER_NAMES_UNIQUE: &str = "two listeners have the same name
 pub(crate) const LISTENERS_EMPTY: &str = "at least one listener is needed; leave listeners out for the usual one";
 
 pub(crate) const LISTENERS_TOO_MANY: &str = "at most 16 listeners are possible";
+
+pub(crate) const WINDOW_CRON: &str = "cron has the five fields of a crontab (minute, hour, day of the month, month, day of the week), such as '0 3 * * 0' for Sundays at three, and the time zone a field of its own, such as Europe/Berlin";
+
+pub(crate) const WINDOW_DURATION: &str = "a window's duration must be between 1m and 7d, such as 2h";
+
+pub(crate) const WINDOWS_TOO_MANY: &str = "at most 16 maintenance windows are possible";
 
 pub(crate) const MEMORY: &str = "config.memoryHighWater must be a quantity of at least 16Mi, such as 512Mi";
 

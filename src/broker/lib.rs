@@ -41,6 +41,7 @@ pub use link::{Listener, Network, Stream, Tcp};
 pub use node::ReplicaState;
 pub use node::{
     Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, Node, NodeView, Phase, PlacementRefusal,
-    QueueInTopic, QueueView, SafeToStop, Settings, ShardView, StartError, Topic, TopicLog, TopicRefusal, TopicView,
+    QueueInTopic, QueueView, SafeToStop, Settings, ShardView, StartError, Topic, TopicList, TopicLog, TopicRefusal,
+    TopicView,
 };
 pub use session::Session;

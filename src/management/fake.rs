@@ -7,7 +7,7 @@ use std::{
 
 use ferrymq_admin_api::{
     AdminError, AdminPort, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase, Reason, Safety,
-    TopicDeclaration, TopicRemoval, TopicView,
+    TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter,
 };
 
 #[derive(Clone, Default)]
@@ -71,6 +71,7 @@ impl AdminPort for FakeNode {
             cluster_id: serving.then(|| "c".to_owned()),
             node_id: serving.then_some(1),
             version: "0.1.0".to_owned(),
+            disk: None,
         }
     }
 
@@ -128,9 +129,14 @@ impl AdminPort for FakeNode {
         Ok(view(topic))
     }
 
-    async fn topics(&self) -> Result<Vec<TopicView>, AdminError> {
+    async fn topics(&self) -> Result<TopicList, AdminError> {
         self.formed().await?;
-        Ok(self.state().topics.iter().cloned().map(view).collect())
+        let topics: Vec<TopicView> = self.state().topics.iter().cloned().map(view).collect();
+        Ok(TopicList { version: topics.len().to_string(), topics })
+    }
+
+    async fn topics_after(&self, _: TopicsAfter) -> Result<TopicList, AdminError> {
+        self.topics().await
     }
 
     async fn remove_topic(&self, removal: TopicRemoval) -> Result<(), AdminError> {

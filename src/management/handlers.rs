@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode};
 use ferrymq_admin_api::{
     AdminPort, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Reason, Safety, TopicDeclaration,
-    TopicRemoval, TopicView,
+    TopicList, TopicRemoval, TopicView, TopicsAfter,
 };
 
 use crate::{
@@ -61,8 +61,15 @@ pub(crate) async fn declare_topic<P: AdminPort>(
     Ok(Json(port.declare_topic(topic).await?))
 }
 
-pub(crate) async fn topics<P: AdminPort>(State(port): State<P>) -> Answer<Json<Vec<TopicView>>> {
+pub(crate) async fn topics<P: AdminPort>(State(port): State<P>) -> Answer<Json<TopicList>> {
     Ok(Json(port.topics().await?))
+}
+
+pub(crate) async fn topics_after<P: AdminPort>(
+    State(port): State<P>,
+    Json(after): Json<TopicsAfter>,
+) -> Answer<Json<TopicList>> {
+    Ok(Json(port.topics_after(after).await?))
 }
 
 pub(crate) async fn remove_topic<P: AdminPort>(

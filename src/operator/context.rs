@@ -1,23 +1,32 @@
 //! What every reconcile has at hand.
 
-use std::{collections::HashMap, sync::Mutex, time::Instant};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
-use ferrymq_api::Topic;
+use ferrymq_api::{MessageQueue, Topic};
+use futures::channel::mpsc;
 use kube::{
     Client, Resource,
     runtime::{
         events::{Event, EventType, Recorder, Reporter},
-        reflector::Store,
+        reflector::{ObjectRef, Store},
     },
 };
 
-use crate::{links::Links, settings::Settings};
+use crate::{links::Links, message_queue::snapshots::Snapshots, settings::Settings};
 
 /// What every reconcile has at hand.
 pub(crate) struct Context {
     pub(crate) client: Client,
     pub(crate) settings: Settings,
-    pub(crate) links: Links,
+    pub(crate) links: Arc<Links>,
+    /// What Kubernetes had of clusters at rest.
+    pub(crate) snapshots: Snapshots,
+    /// All clusters, as the watch knows them.
+    pub(crate) clusters: Store<MessageQueue>,
     /// All topics, as the watch knows them.
     pub(crate) topics: Store<Topic>,
     recorder: Recorder,
@@ -26,19 +35,29 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(client: Client, settings: Settings, topics: Store<Topic>) -> Self {
+    /// Also gives the topics that brokers say something new of, as they come.
+    pub(crate) fn new(
+        client: Client,
+        settings: Settings,
+        clusters: Store<MessageQueue>,
+        topics: Store<Topic>,
+    ) -> (Self, mpsc::Receiver<ObjectRef<Topic>>) {
+        let (links, looked_at) = Links::new(client.clone(), topics.clone());
         let reporter = Reporter {
             controller: "ferrymq.io/operator".to_owned(),
             instance: settings.lease.as_ref().map(|lease| lease.holder.clone()),
         };
-        Self {
+        let context = Self {
             recorder: Recorder::new(client.clone(), reporter),
-            links: Links::new(client.clone()),
+            links: Arc::new(links),
+            snapshots: Snapshots::default(),
             client,
             settings,
+            clusters,
             topics,
             counted: Mutex::default(),
-        }
+        };
+        (context, looked_at)
     }
 
     /// Tells those who watch a resource what was done, or refused. An event that cannot be written stops nothing.
@@ -54,14 +73,15 @@ impl Context {
         }
     }
 
-    /// Whether it is time to write a resource's counters again; they change all the time, and each write costs the API
-    /// server one.
+    /// Whether it is time to write a resource's counters again: they change all the time, and each write costs the API
+    /// server one. Of one resource not more often than every five seconds, and of all together twenty a second.
     pub(crate) fn counters_are_due(&self, uid: &str) -> bool {
-        const EVERY: std::time::Duration = std::time::Duration::from_secs(5);
+        const EVERY: Duration = Duration::from_secs(5);
+        const MOST: usize = 100;
         let mut counted = self.counted.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = Instant::now();
         counted.retain(|_, at| now.duration_since(*at) < EVERY);
-        if counted.contains_key(uid) {
+        if counted.len() >= MOST || counted.contains_key(uid) {
             return false;
         }
         counted.insert(uid.to_owned(), now);

@@ -77,11 +77,6 @@ pub(crate) fn topic_view(topic: &CheckedTopic) -> TopicView {
     }
 }
 
-/// A broker that is never called.
-pub(crate) fn link() -> crate::links::Link {
-    crate::links::Link::to_nobody()
-}
-
 pub(crate) fn settings() -> Settings {
     Settings {
         broker_image: "ferrymq:1".to_owned(),
@@ -107,10 +102,10 @@ pub(crate) fn plan(cluster: &Cluster) -> Plan {
         scale: Scale { replicas: cluster.replicas, step: Step::None },
         image: cluster.pods.image.clone().unwrap_or_else(|| "ferrymq:1".to_owned()),
         pull_policy: None,
-        kept_spec: None,
+        kept: None,
         kept_claims: None,
-        kept_configuration: None,
-        newer_image: None,
+        update: None,
+        overdue: false,
         forming: Forming::Wait("the brokers start".to_owned()),
         restart: Restart::None,
     }
@@ -126,6 +121,7 @@ pub(crate) fn node(ordinal: u32, phase: Phase, cluster: Option<&str>) -> NodeSta
         cluster_id: cluster.map(str::to_owned),
         node_id: cluster.map(|_| u64::from(ordinal) + 1),
         version: "0.1.0".to_owned(),
+        disk: None,
     }
 }
 

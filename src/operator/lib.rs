@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `message_queue/` | a reconcile of a `MessageQueue`, one file a phase; `build/` has one file per Kubernetes object |
 //! | `topic/` | a reconcile of a `Topic`, one file a phase |
-//! | `links.rs` | which broker of a cluster is asked, and what it said a moment ago |
+//! | `links.rs` | what brokers have of topics, as they tell it |
 //! | `objects.rs` | kinds of objects that the operator owns; whether what is there is what is wanted |
 //! | `names.rs` | names and labels of what it owns |
 //! | `lease.rs` | which of several operators acts |

@@ -1,23 +1,51 @@
-//! Which broker of a cluster is asked, and what it said a moment ago: topics share one answer, so that a thousand of them
-//! cost a broker one call and not a thousand.
+//! What brokers have of topics. Each cluster that has topics is followed by one task: it hears from one of the brokers when
+//! topics are not what they were, and has those looked at. However many topics there are, and however long nothing
+//! happens, the API server is asked nothing.
+//!
+//! ```text
+//!   broker --list, when it changed--> follow --topics to be looked at--> reconciles
+//!                                       |                                   |
+//!                                       v                                   v
+//!                                     Known <----- what a broker answered --+
+//! ```
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use ferrymq_admin_api::{CallError, Client as AdminClient, TopicDeclaration, TopicRemoval, TopicView};
+use ferrymq_admin_api::{Client as AdminClient, TopicList, TopicView};
+use ferrymq_api::{CheckedTopic, Topic};
+use futures::{SinkExt, channel::mpsc};
 use k8s_openapi::api::core::v1::{Pod, Secret};
-use kube::{Api, Client, ResourceExt, api::ListParams};
+use kube::{
+    Api, Client, ResourceExt,
+    api::ListParams,
+    runtime::reflector::{ObjectRef, Store},
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
 
 use crate::{
     error::{ReconcileError, chain},
     names::{self, ADMIN_PORT},
+    topic,
 };
 
-/// How long an answer is shared.
-const FRESH: Duration = Duration::from_millis(1_500);
+/// How long a reconcile waits for a cluster that was not heard from yet.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How soon after an attempt the next one may be, and how long it is put off where all fail.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(700), Duration::from_secs(10));
+
+/// What a reconcile was told itself, a list says nothing of that may be older.
+const OWN_WORD: Duration = Duration::from_secs(2);
+
+/// Topics that wait to be looked at, at most; who finds more waits with them.
+const WAITING: usize = 1024;
 
 /// The base URL of a pod's admin API.
 pub(crate) fn admin_url(pod_ip: &str) -> String {
@@ -34,92 +62,191 @@ pub(crate) fn secret_text(secret: &Secret, key: &str) -> Option<String> {
     String::from_utf8(bytes.0.clone()).ok().filter(|text| !text.is_empty())
 }
 
-/// The clusters' brokers, as topics ask them.
+/// Namespace and name of a cluster.
+type ClusterKey = (String, String);
+
+/// Virtual host and name of a topic.
+type TopicKey = (String, String);
+
+/// The clusters that have topics.
 pub(crate) struct Links {
     client: Client,
-    /// By namespace and name.
-    clusters: Mutex<HashMap<(String, String), Place>>,
+    /// All topics, as the watch knows them.
+    topics: Store<Topic>,
+    followed: Mutex<HashMap<ClusterKey, Arc<Followed>>>,
+    look: mpsc::Sender<ObjectRef<Topic>>,
 }
 
-/// Where an answer is put; locked while it is fetched, so that all wait for the one call.
-type Place = Arc<tokio::sync::Mutex<Option<Shared>>>;
-
-#[derive(Clone)]
-struct Shared {
-    at: Instant,
-    link: Link,
+/// A cluster that is followed.
+struct Followed {
+    known: Mutex<Known>,
+    /// Something is known of it: its topics, or why not.
+    heard: watch::Sender<bool>,
+    /// Somebody wants to know who was told nothing yet.
+    wanted: Notify,
 }
 
-/// A broker that answered, and the topics that it has.
+/// What is known of a cluster.
+#[derive(Default)]
+struct Known {
+    /// A broker that answered last.
+    client: Option<AdminClient>,
+    /// Why none answers.
+    silence: String,
+    /// Of the last list.
+    version: Option<String>,
+    topics: HashMap<TopicKey, Arc<TopicView>>,
+    /// When a reconcile was told of a topic last, and not by a list.
+    own: HashMap<TopicKey, Instant>,
+}
+
+impl Followed {
+    fn new() -> Self {
+        Self { known: Mutex::default(), heard: watch::Sender::new(false), wanted: Notify::new() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A broker that answers, and what it has of a topic.
 #[derive(Clone)]
 pub(crate) struct Link {
-    client: AdminClient,
-    pub(crate) topics: Arc<Vec<TopicView>>,
+    pub(crate) client: AdminClient,
+    pub(crate) view: Option<Arc<TopicView>>,
 }
 
 impl Link {
     /// A link for tests of what is decided, not of what is called.
     #[cfg(test)]
-    pub(crate) fn to_nobody() -> Self {
-        let client = AdminClient::new("http://127.0.0.1:9", "token").unwrap();
-        Self { client, topics: Arc::default() }
+    pub(crate) fn to_nobody(view: Option<TopicView>) -> Self {
+        Self { client: AdminClient::new("http://127.0.0.1:9", "token").unwrap(), view: view.map(Arc::new) }
     }
-
-    pub(crate) async fn declare(&self, topic: &TopicDeclaration) -> Result<TopicView, CallError> {
-        self.client.declare_topic(topic).await
-    }
-
-    pub(crate) async fn remove(&self, removal: &TopicRemoval) -> Result<(), CallError> {
-        self.client.remove_topic(removal).await
-    }
-}
-
-/// Why no broker was found to ask.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum LinkError {
-    #[error("{cluster} has no pod that runs yet")]
-    NoPods { cluster: String },
-    #[error("no broker of {cluster} answers: {reason}")]
-    Silent { cluster: String, reason: String },
-    #[error(transparent)]
-    Reconcile(#[from] ReconcileError),
 }
 
 impl Links {
-    pub(crate) fn new(client: Client) -> Self {
-        Self { client, clusters: Mutex::default() }
+    /// Also gives the topics that are to be looked at, as they come.
+    pub(crate) fn new(client: Client, topics: Store<Topic>) -> (Self, mpsc::Receiver<ObjectRef<Topic>>) {
+        let (look, looked_at) = mpsc::channel(WAITING);
+        (Self { client, topics, followed: Mutex::default(), look }, looked_at)
     }
 
-    /// A broker that answers, with topics that are at most a moment old.
-    pub(crate) async fn to(&self, namespace: &str, cluster: &str) -> Result<Link, LinkError> {
-        let shared = {
-            let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(clusters.entry((namespace.to_owned(), cluster.to_owned())).or_default())
-        };
-        let mut shared = shared.lock().await;
-        if let Some(shared) = shared.as_ref().filter(|shared| shared.at.elapsed() < FRESH) {
-            return Ok(shared.link.clone());
+    /// A broker of a topic's cluster, and what it has of the topic; else why none answers.
+    pub(crate) async fn to(self: &Arc<Self>, topic: &CheckedTopic) -> Result<Link, String> {
+        let followed = self.followed(topic);
+        let mut heard = followed.heard.subscribe();
+        // One that is silent may answer by now.
+        followed.wanted.notify_one();
+        // Where that ends without an answer, what is known says why.
+        let _ = timeout(PATIENCE, heard.wait_for(|heard| *heard)).await;
+        let known = followed.known();
+        match &known.client {
+            Some(client) => Ok(Link { client: client.clone(), view: known.topics.get(&key_of(topic)).cloned() }),
+            None if known.silence.is_empty() => Err(format!("no broker of {} has answered yet", topic.cluster)),
+            None => Err(known.silence.clone()),
         }
-        *shared = None;
-        let link = self.find(namespace, cluster).await?;
-        *shared = Some(Shared { at: Instant::now(), link: link.clone() });
-        Ok(link)
     }
 
-    /// Forgets what a cluster's topics were, after one was changed.
-    pub(crate) fn forget(&self, namespace: &str, cluster: &str) {
-        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-        clusters.remove(&(namespace.to_owned(), cluster.to_owned()));
+    /// What a broker answered who declared or removed a topic.
+    pub(crate) fn learn(self: &Arc<Self>, topic: &CheckedTopic, view: Option<TopicView>) {
+        let followed = self.followed(topic);
+        let mut known = followed.known();
+        let key = key_of(topic);
+        known.own.insert(key.clone(), Instant::now());
+        match view {
+            Some(view) => drop(known.topics.insert(key, Arc::new(view))),
+            None => drop(known.topics.remove(&key)),
+        }
     }
 
-    async fn find(&self, namespace: &str, cluster: &str) -> Result<Link, LinkError> {
+    fn followed(self: &Arc<Self>, topic: &CheckedTopic) -> Arc<Followed> {
+        let key = (topic.namespace.clone(), topic.cluster.clone());
+        let mut all = self.all();
+        let followed = all.entry(key.clone()).or_insert_with(|| {
+            let followed = Arc::new(Followed::new());
+            tokio::spawn(Arc::clone(self).follow(key, Arc::clone(&followed)));
+            followed
+        });
+        Arc::clone(followed)
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashMap<ClusterKey, Arc<Followed>>> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Follows a cluster as long as it has topics.
+    async fn follow(self: Arc<Self>, key: ClusterKey, followed: Arc<Followed>) {
+        let (first, last) = PAUSE;
+        let mut pause = first;
+        while !self.topics_of(&key).is_empty() {
+            match self.hear(&key, &followed).await {
+                Ok((client, list)) => {
+                    pause = first;
+                    let changed = self.take(&key, &followed, client, list);
+                    self.have_looked_at(changed).await;
+                    if followed.known().version.is_none() {
+                        sleep(first).await;
+                    }
+                }
+                Err(silence) => {
+                    if self.fall_silent(&followed, silence) {
+                        self.have_looked_at(self.topics_of(&key)).await;
+                    }
+                    sleep(first).await;
+                    // Ends early where somebody wants to know.
+                    let _ = timeout(pause, followed.wanted.notified()).await;
+                    pause = (pause * 2).min(last);
+                }
+            }
+        }
+        self.all().remove(&key);
+    }
+
+    fn topics_of(&self, (namespace, cluster): &ClusterKey) -> Vec<Arc<Topic>> {
+        let mut topics = self.topics.state();
+        topics.retain(|topic| {
+            topic.spec.cluster == *cluster && topic.metadata.namespace.as_deref() == Some(namespace.as_str())
+        });
+        topics
+    }
+
+    async fn have_looked_at(&self, topics: Vec<Arc<Topic>>) {
+        let mut look = self.look.clone();
+        for topic in topics {
+            if look.send(ObjectRef::from_obj(&*topic)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The next list of a cluster's topics: from the broker that answered last, else from any.
+    async fn hear(&self, key: &ClusterKey, followed: &Followed) -> Result<(AdminClient, TopicList), String> {
+        let (client, version) = {
+            let known = followed.known();
+            (known.client.clone(), known.version.clone())
+        };
+        if let Some(client) = client {
+            let list = match version {
+                Some(version) => client.topics_after(&version).await,
+                None => client.topics().await,
+            };
+            if let Ok(list) = list {
+                return Ok((client, list));
+            }
+        }
+        self.find(key).await.map_err(|error| chain(&error))
+    }
+
+    async fn find(&self, (namespace, cluster): &ClusterKey) -> Result<(AdminClient, TopicList), LinkError> {
         let secret = names::token_secret(cluster);
+        let no_pods = || LinkError::NoPods { cluster: cluster.clone() };
         let token = Api::<Secret>::namespaced(self.client.clone(), namespace)
             .get_opt(&secret)
             .await
             .map_err(|source| ReconcileError::Read { what: format!("Secret {secret}"), source })?
             .and_then(|secret| secret_text(&secret, names::TOKEN_FILE))
-            .ok_or_else(|| LinkError::NoPods { cluster: cluster.to_owned() })?;
+            .ok_or_else(no_pods)?;
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace)
             .list(&ListParams::default().labels(&names::selector_text(cluster)))
             .await
@@ -129,13 +256,79 @@ impl Links {
             let Some(ip) = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()) else { continue };
             let client = AdminClient::new(&admin_url(ip), &token).map_err(ReconcileError::from)?;
             match client.topics().await {
-                Ok(topics) => return Ok(Link { client, topics: Arc::new(topics) }),
+                Ok(list) => return Ok((client, list)),
                 Err(error) => reason = Some(format!("{}: {}", pod.name_any(), chain(&error))),
             }
         }
-        match reason {
-            Some(reason) => Err(LinkError::Silent { cluster: cluster.to_owned(), reason }),
-            None => Err(LinkError::NoPods { cluster: cluster.to_owned() }),
-        }
+        Err(reason.map_or_else(no_pods, |reason| LinkError::Silent { cluster: cluster.clone(), reason }))
     }
+
+    /// Takes what a broker has, and gives the topics that are to be looked at.
+    fn take(&self, key: &ClusterKey, followed: &Followed, client: AdminClient, list: TopicList) -> Vec<Arc<Topic>> {
+        let first = followed.known().client.is_none();
+        let changed = {
+            let mut known = followed.known();
+            (known.client, known.version) = (Some(client), Some(list.version));
+            known.silence.clear();
+            let before = known.take(list.topics);
+            let mut topics = self.topics_of(key);
+            topics.retain(|topic| {
+                let key =
+                    (topic.spec.virtual_host.clone(), topic.spec.name.clone().unwrap_or_else(|| topic.name_any()));
+                let (before, now) = (before.get(&key), known.topics.get(&key));
+                first || topic::is_to_be_looked_at(topic, before.map(Arc::as_ref), now.map(Arc::as_ref))
+            });
+            topics
+        };
+        followed.heard.send_replace(true);
+        changed
+    }
+
+    /// Notes that no broker answers; whether one did before.
+    fn fall_silent(&self, followed: &Followed, silence: String) -> bool {
+        let answered = {
+            let mut known = followed.known();
+            (known.silence, known.version) = (silence, None);
+            known.client.take().is_some()
+        };
+        followed.heard.send_replace(true);
+        answered
+    }
+}
+
+impl Known {
+    /// Takes a list, but for what is known better; gives what was known before.
+    fn take(&mut self, topics: Vec<TopicView>) -> HashMap<TopicKey, Arc<TopicView>> {
+        self.own.retain(|_, at| at.elapsed() < OWN_WORD);
+        let mut now: HashMap<TopicKey, Arc<TopicView>> = topics
+            .into_iter()
+            .map(|view| ((view.declaration.virtual_host.clone(), view.declaration.name.clone()), Arc::new(view)))
+            .collect();
+        for key in self.own.keys() {
+            match self.topics.get(key) {
+                Some(view) => drop(now.insert(key.clone(), Arc::clone(view))),
+                None => drop(now.remove(key)),
+            }
+        }
+        if !self.own.is_empty() {
+            // The next list is not waited for, and says what this one may have said too early.
+            self.version = None;
+        }
+        std::mem::replace(&mut self.topics, now)
+    }
+}
+
+fn key_of(topic: &CheckedTopic) -> TopicKey {
+    (topic.virtual_host.clone(), topic.name.clone())
+}
+
+/// Why no broker was found to ask.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error("{cluster} has no pod that runs yet")]
+    NoPods { cluster: String },
+    #[error("no broker of {cluster} answers: {reason}")]
+    Silent { cluster: String, reason: String },
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
 }

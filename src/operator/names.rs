@@ -16,6 +16,9 @@ pub(crate) const CLUSTER_LABEL: &str = "ferrymq.io/cluster";
 /// Which state of the spec an object was built from.
 pub(crate) const INPUT_ANNOTATION: &str = "ferrymq.io/input";
 
+/// On a `MessageQueue`: the plan of restarts that somebody approved.
+pub(crate) const APPROVED_ANNOTATION: &str = "ferrymq.io/approved-plan";
+
 /// On the volume claim of a broker that was emptied and taken out of its cluster: that cluster.
 pub(crate) const EMPTIED_ANNOTATION: &str = "ferrymq.io/emptied";
 

@@ -7,12 +7,12 @@ use std::{
 };
 
 use ferrymq_api::{ConditionType, MessageQueue, Topic};
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, channel::mpsc};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::StatefulSet,
-        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service},
+        core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -96,11 +96,12 @@ async fn stopped() {
 
 async fn controllers(client: Client, settings: Settings) {
     let scope = settings.namespace.clone();
+    let clusters = reflected::<MessageQueue>(&client, scope.as_deref());
     let topics = reflected::<Topic>(&client, scope.as_deref());
-    let (topic_store, topic_stream) = topics;
-    let context = Arc::new(Context::new(client.clone(), settings, topic_store.clone()));
-    let queues = message_queues(&client, scope.as_deref(), Arc::clone(&context));
-    let topics = self::topics(&client, scope.as_deref(), topic_store, topic_stream, context);
+    let (context, looked_at) = Context::new(client.clone(), settings, clusters.0.clone(), topics.0.clone());
+    let context = Arc::new(context);
+    let queues = message_queues(&client, scope.as_deref(), clusters, Arc::clone(&context));
+    let topics = self::topics(&client, scope.as_deref(), topics, looked_at, context);
     futures::future::join(queues, topics).await;
 }
 
@@ -118,7 +119,7 @@ where
 fn reflected<K>(
     client: &Client,
     scope: Option<&str>,
-) -> (Store<K>, impl Stream<Item = watcher::Result<K>> + Send + 'static)
+) -> Reflected<K, impl Stream<Item = watcher::Result<K>> + Send + 'static>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -133,7 +134,10 @@ where
         .default_backoff()
         .reflect(writer)
         .applied_objects()
-        .predicate_filter(predicates::generation.combine(predicates::finalizers), PredicateConfig::default());
+        .predicate_filter(
+            predicates::generation.combine(predicates::finalizers).combine(predicates::annotations),
+            PredicateConfig::default(),
+        );
     (reader, stream)
 }
 
@@ -142,18 +146,26 @@ fn settings_of_controllers() -> controller::Config {
     controller::Config::default().debounce(Duration::from_millis(50)).concurrency(16)
 }
 
-async fn message_queues(client: &Client, scope: Option<&str>, context: Arc<Context>) {
-    let (store, stream) = reflected::<MessageQueue>(client, scope);
+/// A store of a kind, and what starts its reconciles.
+type Reflected<K, S> = (Store<K>, S);
+
+async fn message_queues(
+    client: &Client,
+    scope: Option<&str>,
+    (store, stream): Reflected<MessageQueue, impl Stream<Item = watcher::Result<MessageQueue>> + Send + 'static>,
+    context: Arc<Context>,
+) {
     let ours = watcher::Config::default().labels("app.kubernetes.io/managed-by=ferrymq");
-    Controller::for_stream(stream, store)
-        .with_config(settings_of_controllers())
-        .owns(api::<StatefulSet>(client, scope), ours.clone())
-        .owns(api::<Service>(client, scope), ours.clone())
-        .owns(api::<Secret>(client, scope), ours.clone())
-        .owns(api::<ConfigMap>(client, scope), ours.clone())
-        .owns(api::<PodDisruptionBudget>(client, scope), ours.clone())
-        .watches(api::<Pod>(client, scope), ours.clone(), |pod: Pod| cluster_of(&pod))
-        .watches(api::<PersistentVolumeClaim>(client, scope), ours, |claim: PersistentVolumeClaim| cluster_of(&claim))
+    let controller = Controller::for_stream(stream, store).with_config(settings_of_controllers());
+    controller
+        .watches(api::<StatefulSet>(client, scope), ours.clone(), touches(&context))
+        .watches(api::<Service>(client, scope), ours.clone(), touches(&context))
+        .watches(api::<ServiceAccount>(client, scope), ours.clone(), touches(&context))
+        .watches(api::<Secret>(client, scope), ours.clone(), touches(&context))
+        .watches(api::<ConfigMap>(client, scope), ours.clone(), touches(&context))
+        .watches(api::<PodDisruptionBudget>(client, scope), ours.clone(), touches(&context))
+        .watches(api::<Pod>(client, scope), ours.clone(), touches(&context))
+        .watches(api::<PersistentVolumeClaim>(client, scope), ours, touches(&context))
         .run(message_queue::reconcile, message_queue::after_error, context)
         .for_each(|outcome| {
             if let Err(error) = outcome {
@@ -164,17 +176,23 @@ async fn message_queues(client: &Client, scope: Option<&str>, context: Arc<Conte
         .await;
 }
 
-/// The cluster that an object's label names.
-fn cluster_of<K: ResourceExt>(object: &K) -> Option<ObjectRef<MessageQueue>> {
-    let cluster = object.labels().get(CLUSTER_LABEL)?;
-    Some(ObjectRef::new(cluster).within(&object.namespace()?))
+/// The cluster that an object's label names: it is to be looked at, and is not what it was when it was read last.
+fn touches<K: ResourceExt>(
+    context: &Arc<Context>,
+) -> impl Fn(K) -> Option<ObjectRef<MessageQueue>> + Send + Sync + 'static {
+    let context = Arc::clone(context);
+    move |object| {
+        let cluster = ObjectRef::new(object.labels().get(CLUSTER_LABEL)?).within(&object.namespace()?);
+        context.snapshots.touched(&cluster);
+        Some(cluster)
+    }
 }
 
 async fn topics(
     client: &Client,
     scope: Option<&str>,
-    store: Store<Topic>,
-    stream: impl Stream<Item = watcher::Result<Topic>> + Send + 'static,
+    (store, stream): Reflected<Topic, impl Stream<Item = watcher::Result<Topic>> + Send + 'static>,
+    looked_at: mpsc::Receiver<ObjectRef<Topic>>,
     context: Arc<Context>,
 ) {
     let clusters = watcher(api::<MessageQueue>(client, scope), watcher::Config::default())
@@ -185,6 +203,7 @@ async fn topics(
     Controller::for_stream(stream, store)
         .with_config(settings_of_controllers())
         .watches_stream(clusters, move |cluster: MessageQueue| topics_of(&all, &cluster))
+        .reconcile_on(looked_at)
         .run(topic::reconcile, topic::after_error, context)
         .for_each(|outcome| {
             if let Err(error) = outcome {

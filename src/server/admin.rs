@@ -1,19 +1,23 @@
 //! The node as the admin port: its own words, in those of the admin API.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use ferrymq_admin_api::{
     AdminError, AdminPort, Adoption, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, NodeView,
-    Phase, QueueInTopic, QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicLog, TopicOwner,
-    TopicRemoval, TopicView,
+    Phase, QueueInTopic, QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicList, TopicLog,
+    TopicOwner, TopicRemoval, TopicView, TopicsAfter,
 };
 use ferrymq_broker::{self as broker, FormError, Node, PlacementRefusal, TopicRefusal};
+
+use crate::disk;
 
 /// A node, as the admin API sees it.
 #[derive(Clone)]
 pub(crate) struct Port {
     pub(crate) node: Node,
     pub(crate) ordinal: u32,
+    /// Where its data is.
+    pub(crate) directory: PathBuf,
 }
 
 impl Port {
@@ -43,6 +47,7 @@ impl AdminPort for Port {
             cluster_id,
             node_id,
             version: crate::VERSION.to_owned(),
+            disk: disk::used(&self.directory),
         }
     }
 
@@ -145,9 +150,14 @@ impl AdminPort for Port {
         self.node.declare_topic(topic).await.map(view_of).map_err(refused)
     }
 
-    async fn topics(&self) -> Result<Vec<TopicView>, AdminError> {
+    async fn topics(&self) -> Result<TopicList, AdminError> {
         self.formed()?;
-        Ok(self.node.topics().await.map_err(refused)?.into_iter().map(view_of).collect())
+        self.node.topics().await.map(list_of).map_err(refused)
+    }
+
+    async fn topics_after(&self, TopicsAfter { version }: TopicsAfter) -> Result<TopicList, AdminError> {
+        self.formed()?;
+        self.node.topics_after(&version).await.map(list_of).map_err(refused)
     }
 
     async fn remove_topic(&self, removal: TopicRemoval) -> Result<(), AdminError> {
@@ -202,6 +212,10 @@ fn topic_of(topic: TopicDeclaration) -> Result<broker::Topic, AdminError> {
             },
         }),
     })
+}
+
+fn list_of(list: broker::TopicList) -> TopicList {
+    TopicList { version: list.version, topics: list.topics.into_iter().map(view_of).collect() }
 }
 
 fn view_of(view: broker::TopicView) -> TopicView {

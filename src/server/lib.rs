@@ -12,10 +12,12 @@
 //! | `start.rs` | [`fn@start`] and [`Running`] |
 //! | `listeners.rs` | clients' connections |
 //! | `admin.rs` | the node as the admin port |
+//! | `disk.rs` | how full the disk is |
 //! | `memory.rs` | how much memory messages may take |
 //! | `verify.rs` | looking at a broker's data while it does not run |
 
 mod admin;
+mod disk;
 mod listeners;
 mod memory;
 mod start;

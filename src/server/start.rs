@@ -126,7 +126,7 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
     let address =
         |listener: &TcpListener| listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     let admin_address = address(&admin);
-    let port = Port { node: node.clone(), ordinal };
+    let port = Port { node: node.clone(), ordinal, directory: configuration.data_directory.clone() };
     let mut until = stopping.clone();
     tasks.spawn(async move {
         let stopped = async move {

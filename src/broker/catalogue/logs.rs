@@ -19,7 +19,7 @@ use super::{
 };
 
 /// How long and how much of a log is kept.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Retention {
     /// Milliseconds.
     pub(crate) age: Option<u64>,
@@ -38,7 +38,7 @@ impl Retention {
 }
 
 /// What a topic keeps of what is published to it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct TopicLogSpec {
     pub(crate) partitions: NonZeroU32,
     /// Of each partition.

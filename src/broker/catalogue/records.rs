@@ -99,14 +99,14 @@ pub(crate) struct TopicSpec {
 }
 
 /// What is routed to a topic's queues from another exchange.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct TopicBindingSpec {
     pub(crate) source: String,
     pub(crate) key: String,
 }
 
 /// A queue of a topic.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct TopicQueueSpec {
     pub(crate) name: String,
     pub(crate) keys: Vec<String>,

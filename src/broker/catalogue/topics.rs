@@ -1,6 +1,9 @@
 //! The effect of declaring and removing a topic: all of it, or nothing.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use ferrymq_queue::QueueId;
 
@@ -140,9 +143,22 @@ impl Catalogue {
     fn undeclared_bindings(&self, topic: &TopicSpec, wanted: &BTreeSet<BindingRecord>) -> Vec<BindingRecord> {
         let own = |queue: &String| topic.queues.iter().any(|known| known.name == *queue);
         let content = self.records.virtual_hosts.get(&topic.virtual_host);
-        let bindings = content.into_iter().flat_map(|content| &content.bindings);
-        let undeclared = bindings.filter(|binding| binding.exchange == topic.name && own(&binding.queue));
+        let first = BindingRecord { exchange: topic.name.clone(), queue: String::new(), key: String::new() };
+        let bindings = content.into_iter().flat_map(|content| content.bindings.range(&first..));
+        let bindings = bindings.take_while(|binding| binding.exchange == topic.name);
+        let undeclared = bindings.filter(|binding| own(&binding.queue));
         undeclared.filter(|binding| !wanted.contains(binding)).cloned().collect()
+    }
+
+    /// Another number when a topic was declared or removed, or is not what it was declared as any more.
+    pub(crate) fn topics_version(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (key, TopicRecord { spec }) in &self.records.topics {
+            (key, &spec.owner_uid, self.drift(spec)).hash(&mut hasher);
+            (spec.adopt, spec.mirrors, &spec.bindings, &spec.queues).hash(&mut hasher);
+            self.topic_log(spec).hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// What of a topic is not as it was declared, as a sentence; empty where all is.
@@ -248,5 +264,21 @@ mod tests {
         assert_eq!(catalogue.drift(&spec), "queue paid is not bound to life by 'paid.*'");
         declare(&mut catalogue, &spec);
         assert_eq!(catalogue.drift(&spec), "");
+    }
+
+    #[test]
+    fn topics_have_another_version_when_one_is_not_what_it_was_and_not_for_other_queues() {
+        let mut catalogue = formed();
+        let spec = topic("first", "paid", &["paid.*"]);
+        declare(&mut catalogue, &spec);
+        let declared = catalogue.topics_version();
+        catalogue.declare_queue("/", "somebody-else's", true, false, None, None);
+        assert_eq!(catalogue.topics_version(), declared);
+        catalogue.apply(Command::DeleteQueue { virtual_host: "/".into(), name: "paid".into(), id: None });
+        assert_ne!(catalogue.topics_version(), declared);
+        declare(&mut catalogue, &spec);
+        assert_eq!(catalogue.topics_version(), declared);
+        declare(&mut catalogue, &topic("first", "paid", &["billed.*"]));
+        assert_ne!(catalogue.topics_version(), declared);
     }
 }

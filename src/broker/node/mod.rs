@@ -42,4 +42,4 @@ pub use looked_into::ReplicaState;
 pub use membership::{FirstNode, FirstUser, FormError, Formation};
 pub use placement::PlacementRefusal;
 pub use start::{Node, Phase, Settings, StartError};
-pub use topics::{Binding, QueueInTopic, QueueView, Topic, TopicLog, TopicRefusal, TopicView};
+pub use topics::{Binding, QueueInTopic, QueueView, Topic, TopicList, TopicLog, TopicRefusal, TopicView};

@@ -15,7 +15,9 @@ use tokio::{
     time::{Instant, interval, timeout},
 };
 
-use super::{ClusterView, FormError, Formation, Inner, PlacementRefusal, SafeToStop, Topic, TopicRefusal, TopicView};
+use super::{
+    ClusterView, FormError, Formation, Inner, PlacementRefusal, SafeToStop, Topic, TopicList, TopicRefusal, TopicView,
+};
 use crate::{
     data::{self, SetAsideError},
     identity::IdentityError,
@@ -262,8 +264,17 @@ impl Node {
     /// # Errors
     ///
     /// [`TopicRefusal::Unavailable`].
-    pub async fn topics(&self) -> Result<Vec<TopicView>, TopicRefusal> {
-        self.0.topic_views().await
+    pub async fn topics(&self) -> Result<TopicList, TopicRefusal> {
+        self.0.topic_list().await
+    }
+
+    /// All topics, as soon as they are of another version than this one; after five seconds at most.
+    ///
+    /// # Errors
+    ///
+    /// [`TopicRefusal::Unavailable`].
+    pub async fn topics_after(&self, version: &str) -> Result<TopicList, TopicRefusal> {
+        self.0.topic_list_after(version).await
     }
 
     /// Removes a topic of this owner, and all of its messages; or, where `delete` is false, gives it up.

@@ -1,20 +1,30 @@
 //! Topics: what the admin API declares, removes and asks of them.
 
-use std::{collections::BTreeSet, num::NonZeroU32};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    num::NonZeroU32,
+    time::Duration,
+};
 
 use ferrymq_core::{ExchangeKind, ExchangeName, LogDeclaration, QueueName, Refusal, RoutingKey};
 use ferrymq_queue::QueueId;
+use futures::future::try_join_all;
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Inner, cluster_view::shard_view};
+use super::{Inner, ShardView, cluster_view::shard_view};
 use crate::{
     catalogue::{
-        Answer, Command, Denied, Retention, TopicBindingSpec, TopicLogSpec, TopicQueueSpec, TopicRecord, TopicSpec,
-        partition_name,
+        Answer, Catalogue, Command, Denied, Retention, TopicBindingSpec, TopicLogSpec, TopicQueueSpec, TopicRecord,
+        TopicSpec, partition_name,
     },
-    link::QueueCounts,
+    link::{QueueCounts, ShardReport},
     refusal::refusal_of,
 };
 
+/// How long it takes at most until somebody who waits for a change is answered.
+const TELL_WITHIN: Duration = Duration::from_secs(5);
+/// How long after one look for changes the next one is.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// The most partitions that a topic may have.
 const MOST_PARTITIONS: NonZeroU32 = NonZeroU32::new(1024).expect("1024 is not 0");
 
@@ -83,6 +93,15 @@ pub struct TopicView {
     pub queues: Vec<QueueView>,
     /// Its partitions.
     pub partitions: Vec<QueueView>,
+}
+
+/// All topics.
+#[derive(Debug, Clone)]
+pub struct TopicList {
+    /// Another one after a topic was declared, removed, or changed by a protocol.
+    pub version: String,
+    /// As they are.
+    pub topics: Vec<TopicView>,
 }
 
 /// A queue, as it is.
@@ -174,8 +193,7 @@ impl Inner {
         let kept: BTreeSet<&String> = spec.queues.iter().map(|queue| &queue.name).collect();
         let mut empty = Vec::new();
         for queue in before.queues.iter().filter(|queue| !kept.contains(&queue.name)) {
-            if self.queue_counts(&spec.virtual_host, &queue.name).await?.is_some_and(|(counts, _)| counts.messages == 0)
-            {
+            if self.queue_counts(&spec.virtual_host, &queue.name).await?.is_some_and(|counts| counts.messages == 0) {
                 empty.push(queue.name.clone());
             }
         }
@@ -204,60 +222,82 @@ impl Inner {
         }
     }
 
-    /// A queue's counts and its shard, where it is there.
-    async fn queue_counts(&self, host: &str, name: &str) -> Result<Option<(QueueCounts, u32)>, Refusal> {
+    /// A queue's counts, where it is there.
+    async fn queue_counts(&self, host: &str, name: &str) -> Result<Option<QueueCounts>, Refusal> {
         let found = self.catalogue(|catalogue| catalogue.queue(host, name).map(|record| (record.shard, record.id)))?;
         let Some((shard, id)) = found else { return Ok(None) };
-        Ok(self.count(shard, vec![id]).await?.first().map(|counts| (*counts, shard)))
+        Ok(self.count(shard, vec![id]).await?.first().copied())
     }
 
-    pub(super) async fn topic_views(&self) -> Result<Vec<TopicView>, TopicRefusal> {
-        let specs = self.catalogue(|catalogue| {
-            catalogue.records.topics.values().map(|record| record.spec.clone()).collect::<Vec<_>>()
+    pub(super) async fn topic_list(&self) -> Result<TopicList, TopicRefusal> {
+        let (specs, version) = self.catalogue(|catalogue| {
+            let specs = catalogue.records.topics.values().map(|record| record.spec.clone()).collect::<Vec<_>>();
+            (specs, catalogue.topics_version())
         })?;
-        let mut views = Vec::with_capacity(specs.len());
-        for spec in specs {
-            views.push(self.topic_view(&spec).await?);
+        Ok(TopicList { version: version_text(version), topics: self.topic_views(specs).await? })
+    }
+
+    /// All topics as soon as their version is not this one any more.
+    pub(super) async fn topic_list_after(&self, version: &str) -> Result<TopicList, TopicRefusal> {
+        let until = Instant::now() + TELL_WITHIN;
+        let Some(open) = self.catalogue.get() else { return self.topic_list().await };
+        let mut applied = open.applied.clone();
+        loop {
+            applied.borrow_and_update();
+            let now = self.catalogue(Catalogue::topics_version)?;
+            if version_text(now) != version || Instant::now() >= until {
+                return self.topic_list().await;
+            }
+            // However much clients declare, all topics are looked through only twice a second.
+            sleep(LOOK_AGAIN).await;
+            let _ = timeout_at(until, applied.changed()).await;
         }
-        Ok(views)
     }
 
     async fn topic_view(&self, spec: &TopicSpec) -> Result<TopicView, TopicRefusal> {
-        let (drift, log, partitions) = self
-            .catalogue(|catalogue| (catalogue.drift(spec), catalogue.topic_log(spec), catalogue.partitions_of(spec)))?;
-        let mut shards = BTreeSet::new();
-        let names = spec.queues.iter().map(|queue| queue.name.clone()).collect();
-        let queues = self.queue_views(&spec.virtual_host, names, &mut shards).await?;
-        let partitions = self.queue_views(&spec.virtual_host, partitions, &mut shards).await?;
-        let reports = self.gather_reports().await;
-        let placed = self.catalogue(|catalogue| {
-            let placed = shards.iter().filter_map(|shard| Some((*shard, catalogue.records.shards.get(shard)?)));
-            placed.map(|(shard, record)| (shard, record.placed_on.clone())).collect::<Vec<_>>()
-        })?;
-        let replicated = placed.into_iter().all(|(shard, on)| {
-            let mut found = reports.iter().flat_map(|(node, (list, _))| list.iter().map(move |report| (*node, report)));
-            let found = found.find(|(_, report)| report.shard == shard).map(|(node, report)| (node, report.clone()));
-            shard_view(shard, on, found.as_ref()).is_healthy()
-        });
-        Ok(TopicView { topic: topic_of(spec.clone(), log), drift, replicated, queues, partitions })
+        let view = self.topic_views(vec![spec.clone()]).await?.pop();
+        view.ok_or_else(|| TopicRefusal::Unavailable("the topic was not looked at".into()))
     }
 
-    /// Those of the queues that are there, and their shards.
-    async fn queue_views(
-        &self,
-        host: &str,
-        names: Vec<String>,
-        shards: &mut BTreeSet<u32>,
-    ) -> Result<Vec<QueueView>, TopicRefusal> {
-        let mut views = Vec::with_capacity(names.len());
-        for name in names {
-            let Some((QueueCounts { messages, consumers, .. }, shard)) = self.queue_counts(host, &name).await? else {
-                continue;
-            };
-            shards.insert(shard);
-            views.push(QueueView { name, messages, consumers, leader: self.leaders.of(shard) });
+    /// Topics as they are. However many they are, each node and each shard is asked once.
+    async fn topic_views(&self, specs: Vec<TopicSpec>) -> Result<Vec<TopicView>, TopicRefusal> {
+        let found: Vec<Found> =
+            self.catalogue(|catalogue| specs.into_iter().map(|spec| Found::of(catalogue, spec)).collect())?;
+        let mut by_shard: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        for place in found.iter().flat_map(Found::places) {
+            by_shard.entry(place.shard).or_default().push(place.id);
         }
-        Ok(views)
+        let counted = by_shard.iter().map(async |(shard, ids)| {
+            let counts = self.count(*shard, ids.clone()).await?;
+            Ok::<_, Refusal>(ids.iter().copied().zip(counts).collect::<Vec<_>>())
+        });
+        let counts: HashMap<u64, QueueCounts> = try_join_all(counted).await?.into_iter().flatten().collect();
+        let reports = self.gather_reports().await;
+        let reports: HashMap<u32, (u64, ShardReport)> = reports
+            .into_iter()
+            .flat_map(|(node, (list, _))| list.into_iter().map(move |report| (report.shard, (node, report))))
+            .collect();
+        let healthy: BTreeSet<u32> = self.catalogue(|catalogue| {
+            let placed = by_shard.keys().filter_map(|shard| Some((*shard, catalogue.records.shards.get(shard)?)));
+            let views = placed.map(|(shard, record)| shard_view(shard, record.placed_on.clone(), reports.get(&shard)));
+            views.filter(ShardView::is_healthy).map(|view| view.id).collect()
+        })?;
+        let view = |place: Place| {
+            let counts = counts.get(&place.id).copied().unwrap_or_default();
+            let QueueCounts { messages, consumers, .. } = counts;
+            QueueView { name: place.name, messages, consumers, leader: self.leaders.of(place.shard) }
+        };
+        let views = found.into_iter().map(|found| {
+            let replicated = found.places().all(|place| healthy.contains(&place.shard));
+            TopicView {
+                replicated,
+                topic: topic_of(found.spec, found.log),
+                drift: found.drift,
+                queues: found.queues.into_iter().map(view).collect(),
+                partitions: found.partitions.into_iter().map(view).collect(),
+            }
+        });
+        Ok(views.collect())
     }
 
     pub(super) async fn remove_topic_of(
@@ -275,7 +315,7 @@ impl Inner {
             let partitions = self.catalogue(|catalogue| catalogue.partitions_of(&spec))?;
             for queue in spec.queues.iter().map(|queue| &queue.name).chain(&partitions) {
                 match self.queue_counts(host, queue).await? {
-                    Some((counts, _)) if counts.messages > 0 => {
+                    Some(counts) if counts.messages > 0 => {
                         return Err(TopicRefusal::NotEmpty { queue: queue.clone(), messages: counts.messages });
                     }
                     _ => {}
@@ -290,6 +330,42 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// A topic, as the catalogue has it.
+struct Found {
+    spec: TopicSpec,
+    log: Option<TopicLogSpec>,
+    drift: String,
+    queues: Vec<Place>,
+    partitions: Vec<Place>,
+}
+
+/// Where a queue is.
+struct Place {
+    name: String,
+    id: u64,
+    shard: u32,
+}
+
+impl Found {
+    fn of(catalogue: &Catalogue, spec: TopicSpec) -> Self {
+        let place = |name: String| {
+            let record = catalogue.queue(&spec.virtual_host, &name)?;
+            Some(Place { id: record.id, shard: record.shard, name })
+        };
+        let queues = spec.queues.iter().filter_map(|queue| place(queue.name.clone())).collect();
+        let partitions = catalogue.partitions_of(&spec).into_iter().filter_map(place).collect();
+        Self { log: catalogue.topic_log(&spec), drift: catalogue.drift(&spec), queues, partitions, spec }
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Place> {
+        self.queues.iter().chain(&self.partitions)
+    }
+}
+
+fn version_text(version: u64) -> String {
+    format!("{version:016x}")
 }
 
 fn check_names(topic: &Topic) -> Result<(), TopicRefusal> {

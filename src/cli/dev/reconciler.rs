@@ -194,7 +194,7 @@ impl Reconciler {
     /// Takes away and declares what is to be, and gives how the cluster is.
     async fn topics(&mut self, client: &Client) -> Result<Result<ClusterStatus, CallError>, PlaceError> {
         let views = match client.topics().await {
-            Ok(views) => views,
+            Ok(list) => list.topics,
             Err(error) => return Ok(Err(error)),
         };
         // First those that go: one that comes may have their name.

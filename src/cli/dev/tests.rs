@@ -13,7 +13,7 @@ use std::{
 
 use ferrymq_admin_api::{
     AdminError, AdminPort, ClusterStatus, Configuration, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase,
-    Reason, Safety, TopicDeclaration, TopicRemoval, TopicView,
+    Reason, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter,
 };
 use ferrymq_management::{Token, serve};
 use tempfile::TempDir;
@@ -127,6 +127,7 @@ impl AdminPort for FakeNode {
             node_id: formed.is_some().then(|| u64::from(self.ordinal) + 1),
             cluster_id: formed.map(|formed| formed.cluster_id),
             version: "0.1.0".to_owned(),
+            disk: None,
         }
     }
 
@@ -179,8 +180,13 @@ impl AdminPort for FakeNode {
         Ok(view(topic))
     }
 
-    async fn topics(&self) -> Result<Vec<TopicView>, AdminError> {
-        Ok(self.cluster.known().topics.iter().cloned().map(view).collect())
+    async fn topics(&self) -> Result<TopicList, AdminError> {
+        let topics = self.cluster.known().topics.iter().cloned().map(view).collect();
+        Ok(TopicList { version: String::new(), topics })
+    }
+
+    async fn topics_after(&self, _: TopicsAfter) -> Result<TopicList, AdminError> {
+        self.topics().await
     }
 
     async fn remove_topic(&self, removal: TopicRemoval) -> Result<(), AdminError> {

@@ -157,7 +157,7 @@ async fn restart(
     done: &mut Done,
 ) -> Result<(), ReconcileError> {
     match &plan.restart {
-        Restart::None => Ok(()),
+        Restart::None | Restart::Hold => Ok(()),
         Restart::Wait(why) => {
             done.restart_waits = Some(why.clone());
             Ok(())

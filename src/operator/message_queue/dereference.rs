@@ -15,6 +15,7 @@ use k8s_openapi::{
 use kube::{
     Api, ResourceExt,
     api::{DynamicObject, ListParams},
+    runtime::reflector::ObjectRef,
 };
 use serde::de::DeserializeOwned;
 
@@ -30,7 +31,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What there is of a cluster.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Observed {
     /// The resource itself, as the API server has it now.
     pub(crate) resource: Option<MessageQueue>,
@@ -100,6 +101,28 @@ impl Observed {
 }
 
 pub(crate) async fn read(resource: &MessageQueue, context: &Context) -> Result<Observed, ReconcileError> {
+    let cluster = ObjectRef::from_obj(resource);
+    let formed = resource.status.as_ref().and_then(|status| status.formation.as_ref()).is_some_and(|it| it.complete);
+    let mut observed = match context.snapshots.get(&cluster).filter(|_| formed) {
+        Some(observed) => Observed { resource: Some(resource.clone()), ..observed },
+        None => {
+            let began = context.snapshots.begin(&cluster);
+            let observed = kubernetes(resource, context).await?;
+            if is_calm(&observed) {
+                context.snapshots.keep(&cluster, began, observed.clone());
+            }
+            observed
+        }
+    };
+    if observed.resource.is_some() {
+        observed.brokers = brokers(&observed.pods, &observed.credentials).await;
+        (observed.view, observed.view_error) = view(&observed.pods, &observed.brokers, &observed.credentials).await;
+    }
+    Ok(observed)
+}
+
+/// What Kubernetes has.
+async fn kubernetes(resource: &MessageQueue, context: &Context) -> Result<Observed, ReconcileError> {
     let name = resource.name_any();
     let namespace = resource.namespace().unwrap_or_default();
     let (current, objects) =
@@ -115,8 +138,7 @@ pub(crate) async fn read(resource: &MessageQueue, context: &Context) -> Result<O
         claims(context, &namespace, &name)
     )?;
     let (claim_events, pod_refusal) = events(context, &namespace, &name, stateful_set.as_ref(), &pods, &claims).await?;
-    let (zones, brokers) = futures::join!(zones(context, &pods), brokers(&pods, &credentials));
-    let (view, view_error) = view(&pods, &brokers, &credentials).await;
+    let zones = zones(context, &pods).await;
     Ok(Observed {
         resource: Some(current),
         objects,
@@ -127,10 +149,20 @@ pub(crate) async fn read(resource: &MessageQueue, context: &Context) -> Result<O
         claim_events,
         pod_refusal,
         zones,
-        brokers,
-        view,
-        view_error,
+        ..Observed::default()
     })
+}
+
+/// Whether nothing is on its way anywhere that no watch tells of: all pods are ready, all volumes bound, all Secrets there.
+fn is_calm(observed: &Observed) -> bool {
+    let replicas = observed.stateful_set.as_ref().and_then(|set| set.spec.as_ref()?.replicas);
+    let bound = |claim: &PersistentVolumeClaim| {
+        claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound"))
+    };
+    replicas.and_then(|replicas| usize::try_from(replicas).ok()) == Some(observed.pods.len())
+        && observed.pods.values().all(|pod| pod.metadata.deletion_timestamp.is_none() && is_ready(pod))
+        && observed.claims.values().all(bound)
+        && observed.credentials.version.is_some()
 }
 
 async fn current(context: &Context, namespace: &str, name: &str) -> Result<Option<MessageQueue>, ReconcileError> {
@@ -205,12 +237,17 @@ async fn pods(
     cluster: &str,
     stateful_set: Option<&StatefulSet>,
 ) -> Result<BTreeMap<u32, Pod>, ReconcileError> {
-    let Some(uid) = stateful_set.and_then(ResourceExt::uid) else { return Ok(BTreeMap::new()) };
     let pods = Api::<Pod>::namespaced(context.client.clone(), namespace)
         .list(&ListParams::default().labels(&names::selector_text(cluster)))
         .await
         .map_err(|source| ReconcileError::Read { what: format!("the pods of {cluster}"), source })?;
-    let ours = pods.items.into_iter().filter(|pod| pod.owner_references().iter().any(|owner| owner.uid == uid));
+    let uid = stateful_set.and_then(ResourceExt::uid);
+    // One that nobody controls is between two StatefulSets of ours: the next one takes it.
+    let controller = |pod: &Pod| {
+        let mut owners = pod.owner_references().iter();
+        owners.find(|owner| owner.controller == Some(true)).map(|owner| owner.uid.clone())
+    };
+    let ours = pods.items.into_iter().filter(|pod| controller(pod).is_none_or(|owner| Some(owner) == uid));
     Ok(ours.filter_map(|pod| Some((names::ordinal(cluster, &pod.name_any())?, pod))).collect())
 }
 

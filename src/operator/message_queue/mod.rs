@@ -9,8 +9,11 @@ pub(crate) mod plan;
 pub(crate) mod restart;
 pub(crate) mod scale;
 mod scaling;
+mod shrink;
+pub(crate) mod snapshots;
 mod status;
 mod trouble;
+pub(crate) mod update;
 mod validate;
 mod verdict;
 mod volumes;
@@ -18,15 +21,16 @@ mod volumes;
 use std::{sync::Arc, time::Duration};
 
 use ferrymq_api::{ConditionType, MessageQueue, MessageQueueStatus, Reason};
+use k8s_openapi::jiff::Timestamp;
 use kube::{
     ResourceExt,
-    runtime::{controller::Action, events::EventType},
+    runtime::{controller::Action, events::EventType, reflector::ObjectRef},
 };
 
 use crate::{
     context::Context,
     error::{ReconcileError, chain},
-    message_queue::{act::Done, plan::Plan, scale::Step, validate::Obstacle},
+    message_queue::{act::Done, plan::Plan, restart::Restart, scale::Step, validate::Obstacle},
 };
 
 /// How often a healthy cluster is looked at: what its brokers know of each other, no watch tells.
@@ -40,17 +44,19 @@ const STEADY: Duration = Duration::from_secs(4);
 
 /// Brings one `MessageQueue` a step closer to its spec. Idempotent: may be stopped at any line and run again.
 pub(crate) async fn reconcile(resource: Arc<MessageQueue>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let key = ObjectRef::from_obj(&*resource);
     let observed = dereference::read(&resource, &context).await?;
-    let Some(resource) = observed.resource.as_ref() else { return Ok(Action::await_change()) };
-    if resource.metadata.deletion_timestamp.is_some() {
+    let living = observed.resource.as_ref().filter(|resource| resource.metadata.deletion_timestamp.is_none());
+    let Some(resource) = living else {
+        context.snapshots.forget(&key);
         // What it owns goes with it; volumes by their own policy. Nothing waits for the operator.
         return Ok(Action::await_change());
-    }
+    };
     let cluster = match validate::check(resource, &observed) {
         Ok(cluster) => cluster,
         Err(obstacle) => return refuse(resource, &obstacle, &context).await,
     };
-    let plan = plan::next(resource, &cluster, &observed, &context.settings);
+    let plan = plan::next(resource, &cluster, &observed, &context.settings, Timestamp::now());
     let objects = build::objects(&cluster, &plan, &observed.credentials)?;
     let done = if cluster.paused {
         Done::default()
@@ -58,6 +64,7 @@ pub(crate) async fn reconcile(resource: Arc<MessageQueue>, context: Arc<Context>
         match apply::write(&cluster, &objects, &observed, &context).await {
             Ok(written) if !written.is_empty() => {
                 // What was just written is looked at anew before anything is built on it.
+                context.snapshots.forget(&key);
                 let status = status::of(resource, &cluster, &observed, &plan, &Done::default());
                 publish(resource, status, &context).await?;
                 return Ok(Action::requeue(Duration::from_millis(50)));
@@ -68,6 +75,9 @@ pub(crate) async fn reconcile(resource: Arc<MessageQueue>, context: Arc<Context>
     };
     let status = status::of(resource, &cluster, &observed, &plan, &done);
     let next = look_again(resource, &status, &plan, &done);
+    if next != SLOW {
+        context.snapshots.forget(&key);
+    }
     publish(resource, status, &context).await?;
     Ok(Action::requeue(next))
 }
@@ -80,17 +90,19 @@ fn look_again(resource: &MessageQueue, status: &MessageQueueStatus, plan: &Plan,
     let holds = |kind: ConditionType| {
         status.conditions.iter().any(|condition| condition.type_ == kind.as_str() && condition.status == "True")
     };
-    let scaling = !matches!(plan.scale.step, Step::None | Step::Refused { undo: None, .. });
+    let scaling =
+        !matches!(plan.scale.step, Step::None | Step::Refused { undo: None, .. } | Step::TooFull { undo: None, .. });
     let says = |kind: ConditionType, reason: Reason| {
         let mut conditions = status.conditions.iter();
         conditions.any(|condition| condition.type_ == kind.as_str() && condition.reason == reason.as_str())
     };
-    let growing = says(ConditionType::StorageReady, Reason::VolumesGrowing);
+    let growing = says(ConditionType::StorageReady, Reason::VolumesGrowing)
+        || says(ConditionType::StorageReady, Reason::VolumesShrinking);
     let restarting = scaling
         || growing
         || done.restarted.is_some()
         || done.restart_waits.is_some()
-        || plan.restart != restart::Restart::None;
+        || !matches!(plan.restart, Restart::None | Restart::Hold);
     if restarting {
         return QUICK;
     }
@@ -100,7 +112,7 @@ fn look_again(resource: &MessageQueue, status: &MessageQueueStatus, plan: &Plan,
     let since = status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str());
     let since = since.map(|condition| condition.last_transition_time.0);
     let since = since.or_else(|| resource.creation_timestamp().map(|time| time.0));
-    let waited = since.map_or(0, |since| k8s_openapi::jiff::Timestamp::now().as_second() - since.as_second());
+    let waited = since.map_or(0, |since| Timestamp::now().as_second() - since.as_second());
     if waited > 120 { STEADY } else { QUICK }
 }
 

@@ -6,7 +6,10 @@ use ferrymq_api::Cluster;
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::ResourceExt;
 
-use crate::{message_queue::dereference::Observed, names};
+use crate::{
+    message_queue::{dereference::Observed, update::Gate},
+    names,
+};
 
 /// What may happen to the brokers' pods now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(crate) enum Restart {
     Ask(u32),
     /// Something is to be replaced, and not now.
     Wait(String),
+    /// Something is to be replaced, and it is not the time for it, or nobody has approved.
+    Hold,
 }
 
 /// Which pod is not what the StatefulSet makes now, where that can be told.
@@ -37,7 +42,7 @@ pub(crate) fn outdated(stateful_set: Option<&StatefulSet>, pods: &std::collectio
         .collect()
 }
 
-pub(crate) fn decide(cluster: &Cluster, observed: &Observed) -> Restart {
+pub(crate) fn decide(cluster: &Cluster, observed: &Observed, gate: Gate) -> Restart {
     let mut outdated = outdated(observed.stateful_set.as_ref(), &observed.pods);
     // Who is being emptied goes soon.
     let goes = |ordinal: u32| {
@@ -56,6 +61,9 @@ pub(crate) fn decide(cluster: &Cluster, observed: &Observed) -> Restart {
     if let Some(ordinal) = outdated.iter().find(|ordinal| !serving(ordinal)) {
         return Restart::Replace(*ordinal);
     }
+    if gate != Gate::Open {
+        return Restart::Hold;
+    }
     let absent: Vec<String> = (0..cluster.replicas).filter(|ordinal| !observed.serves(*ordinal)).map(name).collect();
     if !absent.is_empty() {
         return Restart::Wait(format!("{} must serve again before the next broker is restarted", absent.join(", ")));
@@ -70,17 +78,29 @@ pub(crate) fn decide(cluster: &Cluster, observed: &Observed) -> Restart {
             view.shards.len()
         ));
     }
-    let Some(ordinal) = gentlest(&outdated, view) else { return Restart::None };
+    let Some(&ordinal) = in_order(outdated, observed).first() else { return Restart::None };
     if can_be_asked(ordinal, view) { Restart::Ask(ordinal) } else { Restart::Replace(ordinal) }
 }
 
-/// The one whose restart disturbs least: the catalogue's leader last, else who leads the least, from the highest ordinal.
-fn gentlest(outdated: &[u32], view: &ClusterStatus) -> Option<u32> {
-    outdated.iter().copied().min_by_key(|ordinal| {
-        let node = view.nodes.iter().find(|node| node.ordinal == *ordinal);
-        let leads_catalogue = node.is_some_and(|node| view.catalogue_leader == Some(node.id));
-        (leads_catalogue, node.map_or(0, |node| node.leaders), u32::MAX - ordinal)
-    })
+/// In the order in which they are restarted: zone by zone, so that what is new shows in one of them before it is in the
+/// next; who leads the catalogue last, with its zone; else who leads the least first, from the highest ordinal.
+pub(crate) fn in_order(mut brokers: Vec<u32>, observed: &Observed) -> Vec<u32> {
+    let view = observed.view.as_ref();
+    let node = |ordinal: u32| view.and_then(|view| view.nodes.iter().find(|node| node.ordinal == ordinal));
+    let zone = |ordinal: u32| {
+        observed.zones.get(&ordinal).cloned().or_else(|| node(ordinal).and_then(|node| node.zone.clone()))
+    };
+    let leads_catalogue = |ordinal: u32| {
+        node(ordinal).is_some_and(|node| view.is_some_and(|view| view.catalogue_leader == Some(node.id)))
+    };
+    let last_zone = observed.pods.keys().copied().find(|ordinal| leads_catalogue(*ordinal)).and_then(zone);
+    brokers.sort_by_key(|ordinal| {
+        let zone = zone(*ordinal);
+        let in_last_zone = zone.is_some() && zone == last_zone;
+        let leaders = node(*ordinal).map_or(0, |node| node.leaders);
+        (in_last_zone, zone, leads_catalogue(*ordinal), leaders, u32::MAX - ordinal)
+    });
+    brokers
 }
 
 /// Whether a broker can ever say that it is safe to stop it: with one mirror or two, a shard has no majority without it,
@@ -101,39 +121,55 @@ mod tests {
 
     #[test]
     fn brokers_that_are_what_they_should_be_are_left_alone() {
-        assert_eq!(decide(&three(), &rolling(["new", "new", "new"])), Restart::None);
+        assert_eq!(decide(&three(), &rolling(["new", "new", "new"]), Gate::Open), Restart::None);
     }
 
     #[test]
     fn the_catalogues_leader_is_restarted_last() {
-        assert_eq!(decide(&three(), &rolling(["old", "old", "old"])), Restart::Ask(2));
-        assert_eq!(decide(&three(), &rolling(["old", "old", "new"])), Restart::Ask(1));
-        assert_eq!(decide(&three(), &rolling(["old", "new", "new"])), Restart::Ask(0));
+        assert_eq!(decide(&three(), &rolling(["old", "old", "old"]), Gate::Open), Restart::Ask(2));
+        assert_eq!(decide(&three(), &rolling(["old", "old", "new"]), Gate::Open), Restart::Ask(1));
+        assert_eq!(decide(&three(), &rolling(["old", "new", "new"]), Gate::Open), Restart::Ask(0));
+    }
+
+    #[test]
+    fn zones_are_restarted_one_after_the_other() {
+        let mut observed = rolling(["old", "old", "old"]);
+        let zones = ["west", "east", "west"].map(str::to_owned);
+        observed.zones = (0..).zip(zones).collect();
+        assert_eq!(in_order(vec![0, 1, 2], &observed), [1, 2, 0]);
+    }
+
+    #[test]
+    fn who_serves_is_left_alone_until_it_is_time_and_who_serves_nothing_is_not() {
+        let mut observed = rolling(["old", "old", "old"]);
+        assert_eq!(decide(&three(), &observed, Gate::Approval), Restart::Hold);
+        observed.brokers.insert(1, Err("connection refused".to_owned()));
+        assert_eq!(decide(&three(), &observed, Gate::Window(None)), Restart::Replace(1));
     }
 
     #[test]
     fn the_next_one_waits_until_the_last_is_back_and_in_sync() {
         let mut observed = rolling(["old", "old", "new"]);
         observed.brokers.insert(2, Err("connection refused".to_owned()));
-        assert!(matches!(decide(&three(), &observed), Restart::Wait(why) if why.contains("orders-2")));
+        assert!(matches!(decide(&three(), &observed, Gate::Open), Restart::Wait(why) if why.contains("orders-2")));
 
         let mut observed = rolling(["old", "old", "new"]);
         observed.view = Some(view(vec![shard(1, &[1, 2, 3], &[1, 2])]));
-        assert!(matches!(decide(&three(), &observed), Restart::Wait(why) if why.contains("1 of 1 shards")));
+        assert!(matches!(decide(&three(), &observed, Gate::Open), Restart::Wait(why) if why.contains("1 of 1 shards")));
     }
 
     #[test]
     fn a_broker_that_cannot_start_is_replaced_without_being_asked() {
         let mut observed = rolling(["new", "new", "old"]);
         observed.brokers.insert(2, Err("image cannot be pulled".to_owned()));
-        assert_eq!(decide(&three(), &observed), Restart::Replace(2));
+        assert_eq!(decide(&three(), &observed, Gate::Open), Restart::Replace(2));
     }
 
     #[test]
     fn a_queue_with_one_mirror_does_not_keep_brokers_from_being_restarted_for_ever() {
         let mut observed = rolling(["new", "new", "old"]);
         observed.view = Some(view(vec![shard(1, &[1, 2, 3], &[1, 2, 3]), shard(2, &[3], &[3])]));
-        assert_eq!(decide(&three(), &observed), Restart::Replace(2));
+        assert_eq!(decide(&three(), &observed, Gate::Open), Restart::Replace(2));
     }
 
     #[test]
@@ -142,6 +178,6 @@ mod tests {
         if let Some(set) = &mut observed.stateful_set {
             set.metadata.generation = Some(8);
         }
-        assert_eq!(decide(&three(), &observed), Restart::None);
+        assert_eq!(decide(&three(), &observed, Gate::Open), Restart::None);
     }
 }

@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt;
 
 use crate::{
-    message_queue::dereference::Observed,
+    message_queue::{dereference::Observed, shrink},
     names::{self, EMPTIED_ANNOTATION},
 };
 
@@ -42,6 +42,19 @@ pub(crate) enum Step {
     Remove(u32),
     /// The volume of a broker that was taken out is to go.
     Clear(u32),
+    /// So is that of a broker that is to come in again with another one, and its pod.
+    Renew(u32),
+    /// The StatefulSet is to make claims of another size: it is made anew, and its pods run on.
+    Retemplate,
+    /// What comes next has to wait, for this.
+    Await(String),
+    /// Volumes cannot be as small as that. Where a broker is being emptied, it is to have its share again.
+    TooFull {
+        /// Why not, and what to do.
+        why: String,
+        /// Who is being emptied.
+        undo: Option<u32>,
+    },
     /// So few brokers cannot be. Where one is being emptied, it is to have its share again.
     Refused {
         /// Why not, and what to do.
@@ -74,6 +87,9 @@ pub(crate) fn decide(cluster: &Cluster, observed: &Observed) -> Scale {
     let emptied = observed.claims.iter().filter(|(ordinal, claim)| **ordinal >= needed && is_emptied(claim));
     let stale = emptied.map(|(ordinal, _)| *ordinal).min();
     let replicas = stale.map_or(wanted, |stale| wanted.min(stale)).max(needed);
+    if let Some((brokers, step)) = shrink::next(cluster, observed, view, &members) {
+        return Scale { replicas: brokers.max(needed), step };
+    }
     Scale { replicas, step: step(wanted, observed, view, &members) }
 }
 
@@ -103,8 +119,7 @@ fn step(wanted: u32, observed: &Observed, view: &ClusterStatus, members: &BTreeS
 
 /// Why there cannot be so few brokers.
 fn refusal(cluster: &Cluster, view: &ClusterStatus, needed: u32) -> Option<String> {
-    let shards = view.shards.iter().filter(|shard| shard.id != 0);
-    let most = u32::try_from(shards.map(|shard| shard.placed_on.len()).max().unwrap_or_default()).unwrap_or(u32::MAX);
+    let most = most_mirrors(view);
     (needed > cluster.replicas && most > cluster.replicas).then(|| {
         format!(
             "cannot go from {needed} brokers to {}: there are queues with {most} mirrors, and each mirror needs a broker of \
@@ -114,8 +129,14 @@ fn refusal(cluster: &Cluster, view: &ClusterStatus, needed: u32) -> Option<Strin
     })
 }
 
+/// The most mirrors that any queue has.
+pub(crate) fn most_mirrors(view: &ClusterStatus) -> u32 {
+    let shards = view.shards.iter().filter(|shard| shard.id != 0);
+    u32::try_from(shards.map(|shard| shard.placed_on.len()).max().unwrap_or_default()).unwrap_or(u32::MAX)
+}
+
 /// The volume belonged to a broker that was emptied and taken out of its cluster.
-fn is_emptied(claim: &PersistentVolumeClaim) -> bool {
+pub(crate) fn is_emptied(claim: &PersistentVolumeClaim) -> bool {
     claim.annotations().contains_key(EMPTIED_ANNOTATION)
 }
 

@@ -2,10 +2,13 @@
 
 use ferrymq_admin_api::{Client as AdminClient, Draining, NodeRemoval, Reason};
 use ferrymq_api::{Cluster, MessageQueue};
-use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{PersistentVolumeClaim, Pod},
+};
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy},
     runtime::events::EventType,
 };
 use serde_json::json;
@@ -30,11 +33,20 @@ pub(crate) async fn carry_out(
     context: &Context,
 ) -> Result<Option<String>, ReconcileError> {
     match step {
-        Step::None | Step::Wait(_) | Step::Refused { undo: None, .. } => Ok(None),
+        Step::None | Step::Wait(_) | Step::Await(_) => Ok(None),
+        Step::Refused { undo: None, .. } | Step::TooFull { undo: None, .. } => Ok(None),
         Step::Tell { ordinal, draining } => tell(resource, cluster, observed, *ordinal, *draining, context).await,
-        Step::Refused { undo: Some(ordinal), .. } => tell(resource, cluster, observed, *ordinal, false, context).await,
+        Step::Refused { undo: Some(ordinal), .. } | Step::TooFull { undo: Some(ordinal), .. } => {
+            tell(resource, cluster, observed, *ordinal, false, context).await
+        }
         Step::Remove(ordinal) => remove(resource, cluster, observed, *ordinal, context).await,
         Step::Clear(ordinal) => clear(resource, observed, *ordinal, context).await.map(|()| None),
+        Step::Renew(ordinal) => {
+            // The claim first: it goes as soon as its pod does, and the next pod waits for another one.
+            clear(resource, observed, *ordinal, context).await?;
+            stop(resource, observed, *ordinal, context).await.map(|()| None)
+        }
+        Step::Retemplate => retemplate(resource, observed, context).await.map(|()| None),
     }
 }
 
@@ -106,6 +118,56 @@ async fn remove(
     Ok(None)
 }
 
+/// Stops the pod of a broker that was taken out: this pod, and no other of its name.
+async fn stop(
+    resource: &MessageQueue,
+    observed: &Observed,
+    ordinal: u32,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let Some(pod) = observed.pods.get(&ordinal).filter(|pod| pod.metadata.deletion_timestamp.is_none()) else {
+        return Ok(());
+    };
+    let name = pod.name_any();
+    let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
+    let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    let pods = Api::<Pod>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
+    match pods.delete(&name, &parameters).await {
+        Ok(_) => {
+            let note = format!("{name} comes in again, with another volume");
+            context.tell(resource, EventType::Normal, "RenewingBroker", "Shrink", note).await;
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(source) => Err(ReconcileError::Write { what: format!("the deletion of Pod {name}"), source }),
+    }
+}
+
+/// Deletes the StatefulSet and nothing that is its own; the next reconcile makes it again, with claims of another size,
+/// which nobody can change in one that is there.
+async fn retemplate(resource: &MessageQueue, observed: &Observed, context: &Context) -> Result<(), ReconcileError> {
+    let Some(set) = observed.stateful_set.as_ref().filter(|set| set.metadata.deletion_timestamp.is_none()) else {
+        return Ok(());
+    };
+    let name = set.name_any();
+    let preconditions = Preconditions { uid: set.uid(), resource_version: None };
+    let parameters = DeleteParams {
+        preconditions: Some(preconditions),
+        propagation_policy: Some(PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    };
+    let sets = Api::<StatefulSet>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
+    match sets.delete(&name, &parameters).await {
+        Ok(_) => {
+            let note = format!("StatefulSet {name} is made anew for volumes of another size; its pods run on");
+            context.tell(resource, EventType::Normal, "RenewingStatefulSet", "Shrink", note).await;
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(source) => Err(ReconcileError::Write { what: format!("the deletion of StatefulSet {name}"), source }),
+    }
+}
+
 /// Deletes the volume of a broker that was taken out: this claim, and no other of its name.
 async fn clear(
     resource: &MessageQueue,
@@ -113,7 +175,8 @@ async fn clear(
     ordinal: u32,
     context: &Context,
 ) -> Result<(), ReconcileError> {
-    let Some(claim) = observed.claims.get(&ordinal) else { return Ok(()) };
+    let claim = observed.claims.get(&ordinal).filter(|claim| claim.metadata.deletion_timestamp.is_none());
+    let Some(claim) = claim else { return Ok(()) };
     let name = claim.name_any();
     let preconditions = Preconditions { uid: claim.uid(), resource_version: None };
     let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use ferrymq_admin_api::{NodeStatus, Phase, ShardView};
+use ferrymq_admin_api::{DiskUse, NodeStatus, Phase, ShardView};
 use ferrymq_api::{
-    Binding, Cluster, ConditionType, Endpoint, MessageQueue, MessageQueueStatus, NodeState, NodeSummary, Reason,
-    ShardSummary, condition,
+    Binding, Cluster, ConditionType, Endpoint, MessageQueue, MessageQueueStatus, NodeState, NodeSummary, PlanWaitsFor,
+    Reason, ShardSummary, UpdatePlan, condition,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt, api::PostParams};
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         act::Done,
         dereference::Observed,
         plan::Plan,
+        update::{Gate, Update},
         validate::Obstacle,
         verdict::{Verdict, judge},
     },
@@ -47,6 +49,7 @@ pub(crate) fn of(
         formation,
         credentials_version: done.credentials_version.clone().or(before.credentials_version),
         nodes,
+        plan: plan.update.as_ref().map(|update| update_plan(cluster, update)),
         shards: view.map(|view| shards(&view.shards)).or(before.shards),
         messages: view.map(|view| big(view.messages)).or(before.messages),
         queues: view.map(|view| big(view.queues)).or(before.queues),
@@ -86,6 +89,21 @@ pub(crate) fn of_refusal(resource: &MessageQueue, reason: Reason, message: &str)
     MessageQueueStatus { observed_generation: generation, conditions, ..before }
 }
 
+fn update_plan(cluster: &Cluster, update: &Update) -> UpdatePlan {
+    let (waits_for, next_window) = match update.gate {
+        Gate::Open => (None, None),
+        Gate::Approval => (Some(PlanWaitsFor::Approval), None),
+        Gate::Window(opens) => (Some(PlanWaitsFor::MaintenanceWindow), opens.map(Time)),
+    };
+    UpdatePlan {
+        id: update.id.clone(),
+        restarts: update.brokers.iter().map(|ordinal| names::pod(&cluster.name, *ordinal)).collect(),
+        image: update.image.clone(),
+        waits_for,
+        next_window,
+    }
+}
+
 fn count(number: usize) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
@@ -115,9 +133,14 @@ fn nodes(cluster: &Cluster, observed: &Observed, replicas: u32) -> Vec<NodeSumma
                 leaders: seen.map(|node| i32::try_from(node.leaders).unwrap_or(i32::MAX)),
                 replicas: seen.map(|node| i32::try_from(node.replicas).unwrap_or(i32::MAX)),
                 version: answer.map(|node| node.version.clone()),
+                disk_used_percent: answer.and_then(|node| node.disk).map(percent),
             }
         })
         .collect()
+}
+
+fn percent(disk: DiskUse) -> i32 {
+    i32::try_from(disk.used_bytes.saturating_mul(100) / disk.capacity_bytes.max(1)).unwrap_or(100)
 }
 
 fn state(observed: &Observed, ordinal: u32, answer: Option<&NodeStatus>) -> NodeState {
@@ -163,7 +186,7 @@ pub(crate) fn differs_but_for_counters(one: &MessageQueueStatus, other: &Message
         status.messages = None;
         status.queues = None;
         for node in &mut status.nodes {
-            (node.leaders, node.replicas) = (None, None);
+            (node.leaders, node.replicas, node.disk_used_percent) = (None, None, None);
         }
         status
     };
@@ -252,7 +275,15 @@ mod tests {
 
     #[test]
     fn a_newer_operator_says_what_it_would_run_and_is_content() {
-        let status = status(&serving(), |plan| plan.newer_image = Some("ferrymq:2".to_owned()));
+        let status = status(&serving(), |plan| {
+            plan.update = Some(Update {
+                id: "7".to_owned(),
+                image: "ferrymq:2".to_owned(),
+                by_operator: true,
+                brokers: vec![2, 1, 0],
+                gate: Gate::Approval,
+            });
+        });
         assert_eq!(says(&status, ConditionType::UpdateComplete).1, "UpgradeWaits");
         assert_eq!(says(&status, ConditionType::Ready).0, "True");
         assert_eq!(says(&status, ConditionType::Reconciling).0, "False");

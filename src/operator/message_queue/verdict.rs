@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ferrymq_admin_api::{Phase, ShardView};
-use ferrymq_api::{Cluster, ConditionType, FormationRecord, Reason};
+use ferrymq_api::{Approval, Cluster, ConditionType, FormationRecord, Reason};
 
 use crate::{
     message_queue::{
@@ -11,9 +11,10 @@ use crate::{
         dereference::Observed,
         forming::Forming,
         plan::Plan,
-        restart::outdated,
         scale::{self, Step},
+        shrink,
         trouble::{self, Trouble},
+        update::{Gate, Update},
         volumes,
     },
     names,
@@ -49,10 +50,10 @@ pub(crate) fn judge(
     troubles.splice(0..0, of_claims.iter().filter(|trouble| trouble.stalls).cloned());
     let replication = replication(observed);
     let scale = scale(cluster, observed, plan, done);
-    let update = update(cluster, observed, plan, done, formation);
+    let update = update(cluster, plan, done, formation);
     let storage = storage(cluster, plan, done, observed, &of_claims);
     let ready = ready(cluster, observed, plan, done, &troubles, &replication);
-    let stalled = stalled(plan, done, &troubles, &ready);
+    let stalled = stalled(plan, done, &troubles, &ready, &update);
     let reconciling = reconciling(cluster, &ready, &stalled, [&scale, &storage, &update]);
     vec![ready, reconciling, stalled, replication, scale, storage, update]
 }
@@ -190,10 +191,15 @@ fn scale_refused(plan: &Plan, done: &Done) -> Option<String> {
 /// What goes on until there are as few brokers as were asked for.
 fn going(cluster: &Cluster, observed: &Observed, plan: &Plan) -> Option<String> {
     let name = |ordinal: &u32| names::pod(&cluster.name, *ordinal);
+    let goes = |ordinal: &u32| *ordinal >= cluster.replicas;
     match &plan.scale.step {
-        Step::Tell { ordinal, draining: true } => Some(format!("{} is to be emptied before it goes", name(ordinal))),
-        Step::Wait(waits) => Some(scale::progress(cluster, waits)),
-        Step::Remove(ordinal) => Some(format!("{} holds nothing any more, and leaves the cluster", name(ordinal))),
+        Step::Tell { ordinal, draining: true } if goes(ordinal) => {
+            Some(format!("{} is to be emptied before it goes", name(ordinal)))
+        }
+        Step::Wait(waits) if waits.iter().any(|(ordinal, _)| goes(ordinal)) => Some(scale::progress(cluster, waits)),
+        Step::Remove(ordinal) if goes(ordinal) => {
+            Some(format!("{} holds nothing any more, and leaves the cluster", name(ordinal)))
+        }
         _ => {
             let left: Vec<String> =
                 observed.pods.keys().filter(|ordinal| **ordinal >= plan.scale.replicas).map(name).collect();
@@ -237,37 +243,70 @@ fn storage(cluster: &Cluster, plan: &Plan, done: &Done, observed: &Observed, tro
     if let Some(why) = &done.growth_refused {
         return verdict(kind, false, Reason::VolumeGrowthRefused, why.clone());
     }
-    let size = &cluster.storage.size.0;
-    let small = [volumes::too_small(cluster, observed), volumes::growing(cluster, observed)].concat();
+    let size = volumes::wanted(cluster, observed);
+    let small = [volumes::too_small(&size, observed), volumes::growing(&size, observed)].concat();
     if !small.is_empty() {
         let names: Vec<String> = small.iter().map(|ordinal| names::claim(&cluster.name, *ordinal)).collect();
-        return verdict(kind, false, Reason::VolumesGrowing, format!("{} grow to {size}", names.join(", ")));
+        return verdict(kind, false, Reason::VolumesGrowing, format!("{} grow to {}", names.join(", "), size.text));
+    }
+    if let Some(going_on) = shrink::progress(cluster, observed) {
+        return match &plan.scale.step {
+            Step::TooFull { why, .. } => verdict(kind, false, Reason::VolumeShrinkRefused, why.clone()),
+            _ => verdict(kind, false, Reason::VolumesShrinking, going_on),
+        };
+    }
+    if let Some(fills) = volumes::fills(cluster, observed) {
+        return verdict(kind, false, Reason::VolumeFills, fills);
     }
     verdict(kind, true, Reason::VolumesBound, format!("all {bound} volumes are bound"))
 }
 
-fn update(
-    cluster: &Cluster,
-    observed: &Observed,
-    plan: &Plan,
-    done: &Done,
-    formation: Option<&FormationRecord>,
-) -> Verdict {
+fn update(cluster: &Cluster, plan: &Plan, done: &Done, formation: Option<&FormationRecord>) -> Verdict {
     let kind = ConditionType::UpdateComplete;
-    let outdated = outdated(observed.stateful_set.as_ref(), &observed.pods).len();
+    let names = |brokers: &[u32]| {
+        brokers.iter().map(|ordinal| names::pod(&cluster.name, *ordinal)).collect::<Vec<_>>().join(", ")
+    };
     if let Some(waits) = &done.restart_waits {
+        if plan.overdue {
+            let message = format!(
+                "no broker is restarted any more: {waits}; mend what keeps it, or set the spec back to what it was"
+            );
+            return verdict(kind, false, Reason::UpdateStopped, message);
+        }
         return verdict(kind, false, Reason::RestartWaits, waits.clone());
     }
-    if outdated > 0 || done.restarted.is_some() {
-        let now = done.restarted.as_ref().map(|name| format!("; {name} restarts now")).unwrap_or_default();
-        let message = format!("{outdated} of {} brokers are to be restarted{now}", plan.scale.replicas);
-        return verdict(kind, false, Reason::RestartingBrokers, message);
-    }
-    if let Some(newer) = &plan.newer_image {
-        let message = format!(
-            "the brokers stay on the image that they run; to move them, one after the other, to {newer}, set spec.image to it"
+    if let Some(Update { id, image, by_operator, brokers, gate }) = &plan.update {
+        let to_be = format!(
+            "{} are to be restarted one after the other, to run what is asked for with image {image}",
+            names(brokers)
         );
-        return verdict(kind, false, Reason::UpgradeWaits, message);
+        let approve = format!("`kubectl annotate mq/{} --overwrite {}={id}`", cluster.name, names::APPROVED_ANNOTATION);
+        return match gate {
+            Gate::Approval if *by_operator && cluster.upgrade.approval == Approval::Automatic => {
+                let message = format!(
+                    "the brokers stay on the image that they run; to move them, one after the other, to {image}, set \
+                     spec.image to it, or approve it: {approve}"
+                );
+                verdict(kind, false, Reason::UpgradeWaits, message)
+            }
+            Gate::Approval => {
+                verdict(kind, false, Reason::ApprovalAwaited, format!("{to_be}; somebody has to approve it: {approve}"))
+            }
+            Gate::Window(opens) => {
+                let opens = opens.map_or_else(
+                    || "and no maintenance window opens any more".to_owned(),
+                    |opens| format!("when the next maintenance window opens, at {opens}"),
+                );
+                verdict(kind, false, Reason::WindowAwaited, format!("{to_be}, {opens}"))
+            }
+            Gate::Open => {
+                let now = done.restarted.as_ref().map(|name| format!("; {name} restarts now")).unwrap_or_default();
+                verdict(kind, false, Reason::RestartingBrokers, format!("{to_be}{now}"))
+            }
+        };
+    }
+    if let Some(name) = &done.restarted {
+        return verdict(kind, false, Reason::RestartingBrokers, format!("{name} restarts now"));
     }
     if let Some(formed) = formation
         .and_then(|formation| formation.mirrors)
@@ -283,7 +322,7 @@ fn update(
     verdict(kind, true, Reason::AllUpdated, "every broker runs what the spec asks for")
 }
 
-fn stalled(plan: &Plan, done: &Done, troubles: &[Trouble], ready: &Verdict) -> Verdict {
+fn stalled(plan: &Plan, done: &Done, troubles: &[Trouble], ready: &Verdict, update: &Verdict) -> Verdict {
     let kind = ConditionType::Stalled;
     if matches!(plan.forming, Forming::DataLost(_) | Forming::Foreign(_)) {
         return verdict(kind, true, ready.reason, ready.message.clone());
@@ -296,6 +335,12 @@ fn stalled(plan: &Plan, done: &Done, troubles: &[Trouble], ready: &Verdict) -> V
     }
     if let Some(why) = &done.growth_refused {
         return verdict(kind, true, Reason::VolumeGrowthRefused, why.clone());
+    }
+    if let Step::TooFull { why, .. } = &plan.scale.step {
+        return verdict(kind, true, Reason::VolumeShrinkRefused, why.clone());
+    }
+    if update.reason == Reason::UpdateStopped {
+        return verdict(kind, true, update.reason, update.message.clone());
     }
     verdict(kind, false, Reason::NothingInTheWay, "nothing is in the way")
 }
@@ -310,9 +355,14 @@ fn reconciling(cluster: &Cluster, ready: &Verdict, stalled: &Verdict, others: [&
     }
     let busy = std::iter::once(ready)
         .chain(others)
-        .find(|verdict| verdict.status != Some(true) && verdict.reason != Reason::UpgradeWaits);
+        .find(|verdict| verdict.status != Some(true) && !waits_for_people(verdict.reason));
     match busy {
         Some(busy) => verdict(kind, true, Reason::Progressing, busy.message.clone()),
         None => verdict(kind, false, Reason::Settled, "there is nothing to do"),
     }
+}
+
+/// It is as it should be until somebody says otherwise, or the time has come.
+fn waits_for_people(reason: Reason) -> bool {
+    matches!(reason, Reason::UpgradeWaits | Reason::ApprovalAwaited | Reason::WindowAwaited | Reason::VolumeFills)
 }

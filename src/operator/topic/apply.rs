@@ -1,5 +1,7 @@
 //! What is done for a topic: by the broker's admin API, and to the resource's finalizer.
 
+use std::sync::Arc;
+
 use ferrymq_admin_api::{CallError, Reason as Refusal, TopicRemoval};
 use ferrymq_api::{CheckedTopic, DeletionPolicy, Topic};
 use kube::{
@@ -30,10 +32,9 @@ pub(crate) async fn carry_out(
 ) -> Plan {
     let Plan::Declare(declare) = plan else { return plan };
     let Some(link) = &observed.link else { return Plan::ClusterNotReady(observed.silence.clone()) };
-    let outcome = declare_topic(topic, link, &declare).await;
-    context.links.forget(&topic.namespace, &topic.cluster);
-    match outcome {
+    match declare_topic(topic, link, &declare).await {
         Ok(view) => {
+            context.links.learn(topic, Some(view.clone()));
             let (reason, note) = match &declare.drift {
                 Some(drift) => ("TopicDrifted", format!("mended: {drift}")),
                 None => {
@@ -41,7 +42,7 @@ pub(crate) async fn carry_out(
                 }
             };
             context.tell(resource, EventType::Normal, reason, "Declare", note).await;
-            Plan::Settled { view: Box::new(view), default_mirrors: declare.default_mirrors }
+            Plan::Settled { view: Arc::new(view), default_mirrors: declare.default_mirrors }
         }
         Err(error) => refused(topic, &error),
     }
@@ -54,9 +55,9 @@ async fn declare_topic(
 ) -> Result<ferrymq_admin_api::TopicView, CallError> {
     if let Some(stale) = &declare.stale_owner {
         // Made by a resource that is no more, and retained: it becomes nobody's, and this one's then.
-        link.remove(&removal(topic, stale, false, false)).await?;
+        link.client.remove_topic(&removal(topic, stale, false, false)).await?;
     }
-    link.declare(&declare.declaration).await
+    link.client.declare_topic(&declare.declaration).await
 }
 
 fn refused(topic: &CheckedTopic, error: &CallError) -> Plan {
@@ -98,10 +99,9 @@ pub(crate) async fn remove(
         // A topic that stays can be released later by whoever declares it next; one that is to go must be waited for.
         return Ok(delete.then(|| Plan::ClusterNotReady(format!("the deletion waits: {}", observed.silence))));
     };
-    let outcome = link.remove(&removal(topic, &topic.uid, delete, only_if_empty)).await;
-    context.links.forget(&topic.namespace, &topic.cluster);
-    match outcome {
+    match link.client.remove_topic(&removal(topic, &topic.uid, delete, only_if_empty)).await {
         Ok(()) => {
+            context.links.learn(topic, None);
             let (reason, note) = if delete {
                 ("TopicRemoved", format!("topic {} is gone from cluster {}", topic.name, topic.cluster))
             } else {

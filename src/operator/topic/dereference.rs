@@ -1,15 +1,13 @@
-//! The only reads of a reconcile: the topic's cluster, the other topics, and what the broker has.
+//! The only reads of a reconcile: the topic's cluster, the other topics, and what the broker has. All of it is known
+//! already; the API server is asked only before a topic goes.
 
-use ferrymq_admin_api::TopicView;
-use ferrymq_api::{CheckedTopic, MessageQueue, Topic};
-use k8s_openapi::{api::core::v1::Namespace, jiff::Timestamp};
-use kube::{Api, ResourceExt};
+use std::sync::Arc;
 
-use crate::{
-    context::Context,
-    error::{ReconcileError, chain},
-    links::{Link, LinkError},
-};
+use ferrymq_api::{CheckedTopic, Topic};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt, runtime::reflector::ObjectRef};
+
+use crate::{context::Context, error::ReconcileError, links::Link};
 
 /// What there is of a topic, and around it.
 #[derive(Default)]
@@ -20,14 +18,12 @@ pub(crate) struct Observed {
     pub(crate) namespace_going: bool,
     /// An older topic of the same name in the same cluster.
     pub(crate) older: Option<String>,
-    /// The uids of all topics that there are for this cluster.
-    pub(crate) living: Vec<String>,
-    /// A broker that answers.
+    /// A broker that answers, and what it has of the topic.
     pub(crate) link: Option<Link>,
     /// Why none does.
     pub(crate) silence: String,
-    /// The topic as the broker has it.
-    pub(crate) view: Option<TopicView>,
+    /// The owner that the broker knows is a Topic that there is.
+    pub(crate) owner_lives: bool,
 }
 
 /// What there is of a topic's cluster.
@@ -53,23 +49,18 @@ pub(crate) enum ClusterState {
     },
 }
 
-/// The topic as the API server has it now, not as the watch had it a moment ago.
-pub(crate) async fn current(resource: &Topic, context: &Context) -> Result<Option<Topic>, ReconcileError> {
-    let name = resource.name_any();
-    Api::<Topic>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default())
-        .get_opt(&name)
-        .await
-        .map_err(|source| ReconcileError::Read { what: format!("Topic {name}"), source })
-}
-
-pub(crate) async fn read(topic: &CheckedTopic, context: &Context) -> Result<Observed, ReconcileError> {
-    let cluster = cluster(topic, context).await?;
-    let (older, living) = others(topic, context);
-    let mut observed = Observed { cluster, older, living, ..Observed::default() };
+pub(crate) async fn read(topic: &CheckedTopic, context: &Context) -> Observed {
+    let cluster = cluster(topic, context);
+    let mut observed = Observed { cluster, older: older(topic, context), ..Observed::default() };
     if matches!(observed.cluster, ClusterState::Formed { .. }) {
-        ask(topic, context, &mut observed).await?;
+        match context.links.to(topic).await {
+            Ok(link) => observed.link = Some(link),
+            Err(silence) => observed.silence = silence,
+        }
+        let owner = observed.link.as_ref().and_then(|link| link.view.as_ref()).map(|view| &view.declaration.owner.uid);
+        observed.owner_lives = owner.is_some_and(|owner| lives(owner, topic, context));
     }
-    Ok(observed)
+    observed
 }
 
 /// What has to be known before a topic goes.
@@ -82,71 +73,49 @@ pub(crate) async fn for_removal(topic: &CheckedTopic, context: &Context) -> Resu
     if going {
         return Ok(Observed { namespace_going: true, ..Observed::default() });
     }
-    read(topic, context).await
+    Ok(read(topic, context).await)
 }
 
-async fn cluster(topic: &CheckedTopic, context: &Context) -> Result<ClusterState, ReconcileError> {
-    let api = Api::<MessageQueue>::namespaced(context.client.clone(), &topic.namespace);
-    let failed = |source| ReconcileError::Read { what: format!("MessageQueue {}", topic.cluster), source };
-    let Some(cluster) = api.get_opt(&topic.cluster).await.map_err(failed)? else {
-        let others = api.list_metadata(&Default::default()).await.map_err(failed)?;
-        let names: Vec<String> = others.items.iter().map(ResourceExt::name_any).collect();
-        return Ok(if names.is_empty() { ClusterState::Absent } else { ClusterState::AbsentAmong(names) });
+fn cluster(topic: &CheckedTopic, context: &Context) -> ClusterState {
+    let Some(cluster) = context.clusters.get(&ObjectRef::new(&topic.cluster).within(&topic.namespace)) else {
+        let others = context.clusters.state();
+        let others = others.iter().filter(|other| other.metadata.namespace.as_deref() == Some(&topic.namespace));
+        let names: Vec<String> = others.map(|other| other.name_any()).collect();
+        return if names.is_empty() { ClusterState::Absent } else { ClusterState::AbsentAmong(names) };
     };
     if cluster.metadata.deletion_timestamp.is_some() {
-        return Ok(ClusterState::Going);
+        return ClusterState::Going;
     }
     let formation = cluster.status.as_ref().and_then(|status| status.formation.as_ref());
-    Ok(match formation {
+    match formation {
         Some(formation) if formation.complete => ClusterState::Formed {
             brokers: u32::try_from(cluster.spec.replicas).unwrap_or_default(),
             mirrors: formation.mirrors.or(cluster.spec.mirrors),
             paused: cluster.spec.paused,
         },
         _ => ClusterState::Unformed,
-    })
-}
-
-/// The older one of two topics of one name; and the uids of all that live in the cluster.
-fn others(topic: &CheckedTopic, context: &Context) -> (Option<String>, Vec<String>) {
-    let all = context.topics.state();
-    let neighbours: Vec<_> = all
-        .iter()
-        .filter(|other| other.namespace().as_deref() == Some(&topic.namespace) && other.spec.cluster == topic.cluster)
-        .collect();
-    let age = |uid: &str| {
-        let resource = neighbours.iter().find(|other| other.uid().as_deref() == Some(uid))?;
-        Some((resource.creation_timestamp().map(|time| time.0), resource.uid()))
-    };
-    let own: Option<(Option<Timestamp>, Option<String>)> = age(&topic.uid);
-    let same_name = |other: &Topic| {
-        other.spec.virtual_host == topic.virtual_host
-            && other.spec.name.clone().unwrap_or_else(|| other.name_any()) == topic.name
-    };
-    let older = neighbours
-        .iter()
-        .filter(|other| other.uid().as_deref() != Some(&topic.uid) && same_name(other))
-        .filter(|other| {
-            own.as_ref().is_none_or(|own| (other.creation_timestamp().map(|time| time.0), other.uid()) < *own)
-        })
-        .min_by_key(|other| (other.creation_timestamp().map(|time| time.0), other.uid()))
-        .map(|other| format!("{}/{}", topic.namespace, other.name_any()));
-    (older, neighbours.iter().filter_map(|other| other.uid()).collect())
-}
-
-async fn ask(topic: &CheckedTopic, context: &Context, observed: &mut Observed) -> Result<(), ReconcileError> {
-    match context.links.to(&topic.namespace, &topic.cluster).await {
-        Ok(link) => {
-            observed.view = link.topics.iter().find(|view| is(view, topic)).cloned();
-            observed.link = Some(link);
-        }
-        Err(LinkError::Reconcile(error)) => return Err(error),
-        Err(error) => observed.silence = chain(&error),
     }
-    Ok(())
 }
 
-/// Whether the broker's topic is this one.
-pub(crate) fn is(view: &TopicView, topic: &CheckedTopic) -> bool {
-    view.declaration.name == topic.name && view.declaration.virtual_host == topic.virtual_host
+/// Another topic of the same name in the same cluster, where it is older.
+fn older(topic: &CheckedTopic, context: &Context) -> Option<String> {
+    let all = context.topics.state();
+    let is_of_one_name = |other: &&Arc<Topic>| {
+        is_neighbour(other, topic)
+            && other.spec.virtual_host == topic.virtual_host
+            && other.spec.name.as_deref().or(other.metadata.name.as_deref()) == Some(&topic.name)
+    };
+    let age = |topic: &Arc<Topic>| (topic.creation_timestamp().map(|time| time.0), topic.uid());
+    let oldest = all.iter().filter(is_of_one_name).min_by_key(|topic| age(topic))?;
+    (oldest.metadata.uid.as_deref() != Some(&topic.uid)).then(|| format!("{}/{}", topic.namespace, oldest.name_any()))
+}
+
+/// Whether there is a topic of this uid for the same cluster.
+fn lives(uid: &str, topic: &CheckedTopic, context: &Context) -> bool {
+    let all = context.topics.state();
+    all.iter().any(|other| is_neighbour(other, topic) && other.metadata.uid.as_deref() == Some(uid))
+}
+
+fn is_neighbour(other: &Topic, topic: &CheckedTopic) -> bool {
+    other.spec.cluster == topic.cluster && other.metadata.namespace.as_deref() == Some(&topic.namespace)
 }

@@ -7,6 +7,7 @@ mod status;
 
 #[cfg(test)]
 pub(crate) use plan::declaration;
+pub(crate) use status::is_to_be_looked_at;
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,15 +21,14 @@ use crate::{
     topic::{dereference::Observed, plan::Plan},
 };
 
-/// How often a topic is looked at whose broker has what it asks for: what a protocol changes, no watch tells.
-const SLOW: Duration = Duration::from_secs(10);
+/// How often a topic is looked at whose broker has what it asks for: brokers tell what changes.
+const SLOW: Duration = Duration::from_secs(300);
 
 /// How often one is looked at that waits for its broker.
 const QUICK: Duration = Duration::from_secs(1);
 
 /// Brings one `Topic` a step closer to its spec, or lets it go. Idempotent: may be stopped at any line and run again.
 pub(crate) async fn reconcile(resource: Arc<Topic>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    let Some(resource) = dereference::current(&resource, &context).await? else { return Ok(Action::await_change()) };
     if resource.metadata.deletion_timestamp.is_some() {
         return let_go(&resource, &context).await;
     }
@@ -39,12 +39,12 @@ pub(crate) async fn reconcile(resource: Arc<Topic>, context: Arc<Context>) -> Re
             return Ok(Action::requeue(SLOW));
         }
     };
-    let observed = dereference::read(&topic, &context).await?;
+    let observed = dereference::read(&topic, &context).await;
     let plan = plan::next(&topic, &observed);
     if matches!(plan, Plan::Declare(_)) && !resource.finalizers().iter().any(|name| name == TOPIC_FINALIZER) {
         // Before anything is made in the broker: else a resource could go and leave it behind.
         apply::add_finalizer(&resource, &context).await?;
-        return Ok(Action::requeue(Duration::from_millis(50)));
+        return Ok(Action::requeue(QUICK));
     }
     let outcome = apply::carry_out(&resource, &topic, &observed, plan, &context).await;
     let settled = status::publish(&resource, Some(&topic), &outcome, &context).await?;

@@ -1,5 +1,7 @@
 //! What may happen to a topic now. Pure.
 
+use std::sync::Arc;
+
 use ferrymq_admin_api::{Adoption, QueueInTopic, TopicBinding, TopicDeclaration, TopicLog, TopicOwner, TopicView};
 use ferrymq_api::{AdoptionPolicy, CheckedTopic};
 
@@ -25,13 +27,13 @@ pub(crate) enum Plan {
     /// Its deletion waits, because it is not empty.
     NotEmpty(String),
     /// Nothing is changed while the cluster is paused.
-    Paused(Option<Box<TopicView>>),
+    Paused(Option<Arc<TopicView>>),
     /// The broker is to be told.
     Declare(Box<Declare>),
     /// The broker has what is asked for.
     Settled {
         /// As it is.
-        view: Box<TopicView>,
+        view: Arc<TopicView>,
         /// Mirrors of a queue that says nothing of it.
         default_mirrors: Option<i32>,
     },
@@ -80,20 +82,18 @@ pub(crate) fn next(topic: &CheckedTopic, observed: &Observed) -> Plan {
     if let Err(problem) = topic.fits(brokers) {
         return Plan::MirrorsWouldNotFit(problem.sentence);
     }
-    if observed.link.is_none() {
-        return Plan::ClusterNotReady(observed.silence.clone());
-    }
+    let Some(link) = &observed.link else { return Plan::ClusterNotReady(observed.silence.clone()) };
     if paused {
-        return Plan::Paused(observed.view.clone().map(Box::new));
+        return Plan::Paused(link.view.clone());
     }
     let wanted = declaration(topic);
-    match &observed.view {
+    match &link.view {
         Some(view) if view.in_sync && view.declaration == wanted => {
-            Plan::Settled { view: Box::new(view.clone()), default_mirrors }
+            Plan::Settled { view: Arc::clone(view), default_mirrors }
         }
         Some(view) => {
             let theirs = &view.declaration.owner;
-            let stale = theirs.uid != topic.uid && !observed.living.contains(&theirs.uid);
+            let stale = theirs.uid != topic.uid && !observed.owner_lives;
             let drift = (view.declaration == wanted).then(|| view.drift.clone());
             let stale_owner = stale.then(|| theirs.uid.clone());
             Plan::Declare(Box::new(Declare { declaration: wanted, drift, stale_owner, default_mirrors }))
@@ -143,16 +143,17 @@ pub(crate) fn declaration(topic: &CheckedTopic) -> TopicDeclaration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fixture::{link, topic, topic_view};
+    use crate::{
+        fixture::{topic, topic_view},
+        links::Link,
+    };
 
     const SPEC: &str = "{cluster: orders, queues: [{name: payments}]}";
 
     fn observed(view: Option<TopicView>) -> Observed {
         Observed {
             cluster: ClusterState::Formed { brokers: 3, mirrors: Some(3), paused: false },
-            living: vec!["uid-of-order-created".to_owned()],
-            link: Some(link()),
-            view,
+            link: Some(Link::to_nobody(view)),
             ..Observed::default()
         }
     }
@@ -188,8 +189,7 @@ mod tests {
         view.declaration.owner.uid = "of a resource before the cluster was made again".to_owned();
         let Plan::Declare(declare) = next(&topic, &observed(Some(view.clone()))) else { panic!("not declared") };
         assert_eq!(declare.stale_owner, Some(view.declaration.owner.uid.clone()));
-        let mut living = observed(Some(view.clone()));
-        living.living.push(view.declaration.owner.uid);
+        let living = Observed { owner_lives: true, ..observed(Some(view)) };
         let Plan::Declare(declare) = next(&topic, &living) else { panic!("not declared") };
         assert_eq!(declare.stale_owner, None);
     }

@@ -48,6 +48,30 @@ pub(crate) async fn publish(
     Ok(settled)
 }
 
+/// Whether a broker says something of a topic that it did not say before, or its status does not.
+pub(crate) fn is_to_be_looked_at(resource: &Topic, before: Option<&TopicView>, now: Option<&TopicView>) -> bool {
+    let (before, now) = match (before, now) {
+        (None, None) => return false,
+        (Some(before), Some(now)) => (before, now),
+        _ => return true,
+    };
+    let said = |view: &TopicView| {
+        let leaders = queues(view).map(|queue| (queue.name.clone(), queue.leader)).collect::<Vec<_>>();
+        (view.declaration.clone(), view.in_sync, view.drift.clone(), view.replicated, leaders)
+    };
+    let counted = |status: &TopicStatus| (status.messages, status.consumers);
+    said(before) != said(now)
+        || resource.status.as_ref().map(counted) != Some((Some(messages(now)), Some(consumers(now))))
+}
+
+fn messages(view: &TopicView) -> i64 {
+    queues(view).map(|queue| big(queue.messages)).fold(0, i64::saturating_add)
+}
+
+fn consumers(view: &TopicView) -> i32 {
+    queues(view).map(|queue| small(queue.consumers)).fold(0, i32::saturating_add)
+}
+
 fn without_counters(status: &TopicStatus) -> TopicStatus {
     let mut status = status.clone();
     (status.messages, status.consumers) = (None, None);
@@ -77,8 +101,8 @@ fn of(resource: &Topic, topic: Option<&CheckedTopic>, plan: &Plan) -> TopicStatu
     TopicStatus {
         observed_generation: generation,
         mirrors: topic.and_then(|topic| topic.mirrors).map(i32::from).or(default_mirrors),
-        messages: Some(queues(view).map(|queue| big(queue.messages)).fold(0, i64::saturating_add)),
-        consumers: Some(queues(view).map(|queue| small(queue.consumers)).fold(0, i32::saturating_add)),
+        messages: Some(messages(view)),
+        consumers: Some(consumers(view)),
         queues: view
             .queues
             .iter()
@@ -189,6 +213,8 @@ fn settled(topic: Option<&CheckedTopic>, view: &TopicView, paused: bool) -> Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::fixture::{topic, topic_resource, topic_view};
 
@@ -205,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_topic_that_serves_says_how_deep_its_queues_are() {
-        let plan = Plan::Settled { view: Box::new(topic_view(&topic(SPEC))), default_mirrors: Some(3) };
+        let plan = Plan::Settled { view: Arc::new(topic_view(&topic(SPEC))), default_mirrors: Some(3) };
         let status = status(&plan);
         assert_eq!(says(&status, ConditionType::Ready), ("True".to_owned(), "Declared".to_owned()));
         assert_eq!((status.mirrors, status.messages, status.queues.len()), (Some(3), Some(7), 1));
@@ -225,7 +251,20 @@ mod tests {
         if let Some(queue) = view.queues.first_mut() {
             queue.leader = None;
         }
-        let status = status(&Plan::Settled { view: Box::new(view), default_mirrors: Some(3) });
+        let status = status(&Plan::Settled { view: Arc::new(view), default_mirrors: Some(3) });
         assert_eq!(says(&status, ConditionType::Ready), ("False".to_owned(), "UnderReplicated".to_owned()));
+    }
+
+    #[test]
+    fn a_topic_is_looked_at_when_its_broker_says_something_new() {
+        let (resource, view) = (topic_resource(SPEC), topic_view(&topic(SPEC)));
+        let status = TopicStatus { messages: Some(7), consumers: Some(1), ..TopicStatus::default() };
+        let known = Topic { status: Some(status), ..resource.clone() };
+        assert!(!is_to_be_looked_at(&known, Some(&view), Some(&view)));
+        assert!(!is_to_be_looked_at(&known, None, None));
+        let drifted = TopicView { in_sync: false, drift: "queue payments is missing".to_owned(), ..view.clone() };
+        assert!(is_to_be_looked_at(&known, Some(&view), Some(&drifted)));
+        assert!(is_to_be_looked_at(&known, Some(&view), None));
+        assert!(is_to_be_looked_at(&resource, Some(&view), Some(&view)), "its counters are not in its status yet");
     }
 }

@@ -11,7 +11,7 @@ use super::object_meta;
 use crate::{error::ReconcileError, message_queue::plan::Plan, names};
 
 pub(crate) fn config_map(cluster: &Cluster, plan: &Plan) -> Result<ConfigMap, ReconcileError> {
-    let file = match &plan.kept_configuration {
+    let file = match plan.kept.as_ref().and_then(|kept| kept.configuration.as_ref()) {
         Some(file) => file.clone(),
         None => serde_json::to_string_pretty(&configuration(cluster))
             .map_err(|source| ReconcileError::Serialize { what: "the brokers' configuration".to_owned(), source })?,

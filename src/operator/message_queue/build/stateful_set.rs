@@ -19,10 +19,11 @@ use super::{object_meta, pod, selector};
 use crate::{message_queue::plan::Plan, names, objects::fingerprint};
 
 pub(crate) fn stateful_set(cluster: &Cluster, plan: &Plan) -> StatefulSet {
+    let mark = plan.kept.as_ref().map_or_else(|| input(cluster), |kept| kept.mark.clone());
     let mut metadata = object_meta(cluster, names::stateful_set(&cluster.name));
-    metadata.annotations = Some(BTreeMap::from([(names::INPUT_ANNOTATION.to_owned(), input(cluster))]));
+    metadata.annotations = Some(BTreeMap::from([(names::INPUT_ANNOTATION.to_owned(), mark)]));
     let replicas = i32::try_from(plan.scale.replicas).unwrap_or(i32::MAX);
-    let mut spec = plan.kept_spec.clone().unwrap_or_else(|| fresh(cluster, plan));
+    let mut spec = plan.kept.as_ref().map(|kept| kept.spec.clone()).unwrap_or_else(|| fresh(cluster, plan));
     spec.replicas = Some(replicas);
     spec.persistent_volume_claim_retention_policy = Some(retention(cluster));
     spec.update_strategy =
