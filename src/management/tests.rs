@@ -107,9 +107,9 @@ async fn every_call_of_the_client_is_answered() {
     assert_eq!(client.safe_to_stop().await.unwrap().reason, "shard 3 would lose its majority");
 
     assert_eq!(client.declare_topic(&topic("order.created")).await.unwrap().declaration, topic("order.created"));
-    assert_eq!(client.topics().await.unwrap().len(), 1);
+    assert_eq!(client.topics().await.unwrap().topics.len(), 1);
     client.remove_topic(&removal("order.created", false)).await.unwrap();
-    assert_eq!(client.topics().await.unwrap().len(), 0);
+    assert_eq!(client.topics().await.unwrap().topics.len(), 0);
 
     let user = NewUser { name: "shop".to_owned(), password: "p".to_owned(), loopback_only: false };
     client.put_user(&user).await.unwrap();

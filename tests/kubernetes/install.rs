@@ -4,7 +4,12 @@ use std::env;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::ListParams;
+
 use crate::command::{helm, kubectl};
+use crate::world::{READY, World, until};
 
 /// Where the operator lives.
 pub(crate) const NAMESPACE: &str = "ferrymq-system";
@@ -14,6 +19,40 @@ pub(crate) fn image() -> String {
     env::var("FERRYMQ_IMAGE").expect("FERRYMQ_IMAGE names the image: run these by `cargo xtask test kubernetes`")
 }
 
+/// When it is pulled: one that was put onto the nodes cannot be.
+pub(crate) fn pull_policy() -> &'static str {
+    if crate::faults::possible() { "Never" } else { "IfNotPresent" }
+}
+
+/// So many operators, and no others. One again when this is dropped.
+pub(crate) async fn operators(world: &World, replicas: usize) -> OneAgain {
+    scale_operators(replicas);
+    let one_again = OneAgain;
+    until("the operators that are wanted", READY, async || (operator(world).await.len() == replicas).then_some(()))
+        .await;
+    one_again
+}
+
+pub(crate) struct OneAgain;
+
+impl Drop for OneAgain {
+    fn drop(&mut self) {
+        scale_operators(1);
+    }
+}
+
+fn scale_operators(replicas: usize) {
+    let replicas = format!("--replicas={replicas}");
+    kubectl(&["scale", "deployment", "ferrymq-operator", "--namespace", NAMESPACE, &replicas]);
+}
+
+/// The pods of the operator.
+pub(crate) async fn operator(world: &World) -> Vec<Pod> {
+    let selected = ListParams::default().labels("app.kubernetes.io/name=ferrymq");
+    let pods = Api::<Pod>::namespaced(world.client.clone(), NAMESPACE).list(&selected).await;
+    pods.expect("the operator's pods can be listed").items
+}
+
 /// Installs the operator where it is not there yet in the version under test; how long that took.
 pub(crate) fn installed() -> Duration {
     static TOOK: OnceLock<Duration> = OnceLock::new();
@@ -21,8 +60,7 @@ pub(crate) fn installed() -> Duration {
         clear_away();
         let image = image();
         let (repository, tag) = image.rsplit_once(':').expect("FERRYMQ_IMAGE has a tag");
-        // An image that was put onto the nodes cannot be pulled.
-        let policy = if crate::faults::possible() { "Never" } else { "IfNotPresent" };
+        let policy = pull_policy();
         let started = Instant::now();
         helm(&[
             "upgrade",

@@ -3,8 +3,6 @@
 use std::time::Instant;
 
 use ferrymq_api::MessageQueue;
-use k8s_openapi::api::core::v1::Pod;
-use kube::Api;
 
 use crate::faults::{possible, resident_memory};
 use crate::traffic::Traffic;
@@ -58,8 +56,7 @@ async fn memory(world: &World) {
     let brokers = world.pods().await;
     let most = brokers.iter().map(resident_memory).max().expect("there are brokers");
     println!("measured: memory of an idle broker: {:.1} MB", most as f64 / 1e6);
-    let operators = Api::<Pod>::namespaced(world.client.clone(), install::NAMESPACE);
-    for operator in operators.list(&kube::api::ListParams::default()).await.expect("the operator's pods").items {
+    for operator in install::operator(world).await {
         println!("measured: memory of the operator: {:.1} MB", resident_memory(&operator) as f64 / 1e6);
     }
 }

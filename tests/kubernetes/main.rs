@@ -7,11 +7,14 @@
 //! | `clients.rs` | unmodified clients of RabbitMQ, in Python and Java |
 //! | `leader_loss.rs` | the broker that leads a queue is killed, deleted, cut off |
 //! | `volume_loss.rs` | a broker loses its volume; then the others restart |
+//! | `rolling.rs` | brokers are restarted one after the other, when it is time |
 //! | `scaling.rs` | more brokers, fewer, none |
-//! | `storage.rs` | volumes grow, or cannot |
+//! | `storage.rs` | volumes grow, or cannot, or are replaced by smaller ones |
+//! | `operators.rs` | the operator is gone, is killed wherever it is, or is there twice |
 //! | `power_loss.rs` | all brokers are killed at once |
 //! | `disk_full.rs` | the volume of one broker is full, then those of all |
 //! | `fault_run.rs` | one fault after another for some minutes, as a seed says, under load |
+//! | `many_topics.rs` | thousands of Topics |
 //! | `topic_life.rs` | a Topic is edited, deleted under each policy, goes with its namespace |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
 //! | `world.rs` | a story's namespace, and what it can ask of Kubernetes |
@@ -44,7 +47,10 @@ mod faults;
 mod install;
 mod installation;
 mod leader_loss;
+mod many_topics;
+mod operators;
 mod power_loss;
+mod rolling;
 mod scaling;
 mod storage;
 mod topic_life;

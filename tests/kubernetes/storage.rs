@@ -1,11 +1,18 @@
-//! Volumes grow, or cannot.
+//! Volumes grow, or cannot; they are replaced by smaller ones.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use ferrymq_api::MessageQueue;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
+use kube::api::ListParams;
 
 use crate::traffic::Traffic;
-use crate::world::{PODS, READY, TOPIC, World, claim};
+use crate::world::{PODS, READY, TOPIC, World, claim, until};
+
+/// How long it may take to replace three volumes.
+const SHRUNK: Duration = Duration::from_secs(240);
 
 #[tokio::test]
 #[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
@@ -36,17 +43,60 @@ async fn volumes_grow_while_brokers_run_on() {
     let report = traffic.settle().await;
     println!("measured: volumes grown under load: {report}");
     assert_eq!(uids, self::uids(&world).await[..3], "no broker was restarted");
-    // Smaller they never get.
-    let complaint = crate::command::try_kubectl(&[
-        "-n",
-        &world.namespace,
-        "patch",
-        "mq/orders",
-        "--type=merge",
-        "-p",
-        &patch("1Gi"),
-    ]);
-    assert!(complaint.is_err_and(|complaint| complaint.contains("storage.size cannot be lowered")));
+}
+
+#[tokio::test]
+#[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
+async fn volumes_are_replaced_by_smaller_ones_under_load() {
+    let world = World::with_sized_volumes("shrink").await;
+    world.apply(TOPIC);
+    world.wait_ready("topic/jobs", READY);
+    let mut traffic = Traffic::new(&world).await;
+    traffic.publish("meanwhile", "jobs", "orders-0");
+    traffic.consume("work", "orders-1");
+    traffic.flowing(300, READY).await;
+    let before = claims(&world).await;
+
+    // What is there would not fit.
+    resize(&world, "64Mi");
+    let refused = world.condition::<MessageQueue>("orders", "Stalled", ("True", "VolumeShrinkRefused"), READY).await;
+    println!("said: {refused}");
+
+    let since = Instant::now();
+    traffic.disturb(&PODS);
+    resize(&world, "768Mi");
+    let said = world.condition::<MessageQueue>("orders", "StorageReady", ("False", "VolumesShrinking"), READY).await;
+    println!("said: {said}");
+    world.condition::<MessageQueue>("orders", "StorageReady", ("True", "VolumesBound"), SHRUNK).await;
+    world.condition::<MessageQueue>("orders", "ScaleComplete", ("True", "AllRunning"), READY).await;
+    world.condition::<MessageQueue>("orders", "Ready", ("True", "AllServing"), READY).await;
+    println!("measured: volumes of three brokers replaced by smaller ones: {:.1} s", since.elapsed().as_secs_f64());
+    for (publisher, pause) in traffic.pauses(since) {
+        println!("measured: volumes replaced: longest pause of the publisher {publisher}: {} ms", pause.as_millis());
+    }
+    until("the broker that helped out to be gone", READY, async || (world.pods().await.len() == 3).then_some(())).await;
+    let after = claims(&world).await;
+    for pod in PODS {
+        let (uid, size) = after.get(&claim(pod)).expect("a broker has a volume");
+        assert_eq!(size, "768Mi", "{pod}");
+        assert!(before.get(&claim(pod)).is_some_and(|(before, _)| before != uid), "{pod} has another volume");
+    }
+    world.healthy().await;
+    traffic.find_brokers(&world).await;
+    traffic.whole();
+    traffic.flowing(200, READY).await;
+    let report = traffic.settle().await;
+    println!("measured: volumes replaced by smaller ones: {report}");
+}
+
+/// The brokers' claims: uid, and the size that is asked for.
+async fn claims(world: &World) -> BTreeMap<String, (Option<String>, String)> {
+    let selected = ListParams::default().labels("ferrymq.io/cluster=orders");
+    let claims = world.api::<PersistentVolumeClaim>().list(&selected).await.expect("claims can be listed").items;
+    let size = |claim: &PersistentVolumeClaim| {
+        Some(claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage")?.0.clone())
+    };
+    claims.iter().map(|claim| (claim.name_any(), (claim.uid(), size(claim).unwrap_or_default()))).collect()
 }
 
 #[tokio::test]

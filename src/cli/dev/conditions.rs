@@ -184,6 +184,7 @@ mod tests {
             cluster_id: Some("c".to_owned()),
             node_id: Some(1),
             version: String::new(),
+            disk: None,
         })
     }
 

@@ -119,6 +119,7 @@ mod tests {
             cluster_id: None,
             node_id: None,
             version: String::new(),
+            disk: None,
         }
     }
 

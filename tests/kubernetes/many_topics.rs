@@ -1,0 +1,108 @@
+//! Thousands of Topics: how long they take from cold, that they cost nothing at rest, and that what a protocol changes is
+//! mended at once all the same.
+
+use std::time::{Duration, Instant};
+
+use ferrymq_api::Topic;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use kube::Api;
+use kube::api::{ListParams, PostParams};
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::types::FieldTable;
+use serde_json::json;
+
+use crate::command::kubectl;
+use crate::faults;
+use crate::install::{self, operators};
+use crate::traffic::connect;
+use crate::world::{READY, World, until};
+
+const TOPICS: usize = 5_000;
+
+/// How long all of them may take from a cold operator.
+const FROM_COLD: Duration = Duration::from_secs(60);
+
+/// How long it may take until what a client did to a topic is mended.
+const MENDED: Duration = Duration::from_secs(2);
+
+/// For how long requests are counted.
+const AT_REST: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
+async fn thousands_of_topics_are_made_rest_and_are_mended() {
+    let world = World::with_cluster("many-topics").await;
+    let away = operators(&world, 0).await;
+    let topics: Api<Topic> = world.api();
+    let made = stream::iter(0..TOPICS).map(|number| {
+        let topics = topics.clone();
+        async move { topics.create(&PostParams::default(), &topic(number)).await }
+    });
+    made.buffer_unordered(16).try_for_each(async |_| Ok(())).await.expect("topics can be made");
+
+    let since = Instant::now();
+    drop(away);
+    until("all topics to be ready", FROM_COLD * 2, async || {
+        // A list of thousands costs the API server something too.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let list = topics.list(&ListParams::default()).await.ok()?;
+        (list.items.iter().filter(|topic| is_ready(topic)).count() == TOPICS).then_some(())
+    })
+    .await;
+    let took = since.elapsed();
+    println!("measured: {TOPICS} Topics ready from cold: {:.1} s", took.as_secs_f64());
+
+    if faults::possible() {
+        let operator = install::operator(&world).await.remove(0);
+        println!("measured: memory of the operator: {:.1} MB", faults::resident_memory(&operator) as f64 / 1e6);
+    }
+    let before = requests();
+    tokio::time::sleep(AT_REST).await;
+    let each_second = (requests() - before) / AT_REST.as_secs_f64();
+    println!("measured: requests for {TOPICS} Topics and their cluster at rest: {each_second:.2} a second");
+
+    let link = until("a broker to answer", READY, async || connect(&world.brokers().await[0].uri).await).await;
+    let deleted = link.channel.queue_delete("q-4711".into(), QueueDeleteOptions::default()).await;
+    deleted.expect("a queue can be deleted");
+    let since = Instant::now();
+    link.close().await;
+    until("the queue to be there again", READY, async || has_queue(&world, "q-4711").await.then_some(())).await;
+    let mended = since.elapsed();
+    println!("measured: a queue that a client deleted is there again after {:.1} s", mended.as_secs_f64());
+
+    let since = Instant::now();
+    kubectl(&["delete", "namespace", &world.namespace, "--timeout=180s"]);
+    println!("measured: end of a namespace with {TOPICS} Topics: {:.1} s", since.elapsed().as_secs_f64());
+    assert!(took < FROM_COLD, "{took:?}");
+    assert!(each_second < 1.0, "{each_second}");
+    assert!(mended < MENDED, "{mended:?}");
+}
+
+fn topic(number: usize) -> Topic {
+    let topic = json!({
+        "apiVersion": "ferrymq.io/v1alpha1", "kind": "Topic", "metadata": {"name": format!("t-{number}")},
+        "spec": {"cluster": "orders", "queues": [{"name": format!("q-{number}")}]},
+    });
+    serde_json::from_value(topic).expect("it is a Topic")
+}
+
+fn is_ready(topic: &Topic) -> bool {
+    let conditions = topic.status.iter().flat_map(|status| &status.conditions);
+    conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+/// Requests that the API server has answered for our resources, but for watches.
+fn requests() -> f64 {
+    let metrics = kubectl(&["get", "--raw", "/metrics"]);
+    let lines = metrics.lines().filter(|line| line.starts_with("apiserver_request_total{"));
+    let ours = lines.filter(|line| line.contains("group=\"ferrymq.io\"") && !line.contains("verb=\"WATCH\""));
+    ours.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+async fn has_queue(world: &World, queue: &str) -> bool {
+    let Some(link) = connect(&world.brokers().await[1].uri).await else { return false };
+    let options = QueueDeclareOptions::default().passive();
+    let declared = link.channel.queue_declare(queue.into(), options, FieldTable::default()).await;
+    link.close().await;
+    declared.is_ok()
+}
