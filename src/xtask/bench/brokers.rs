@@ -196,7 +196,7 @@ impl Brokers {
         let client = self.clients.first().context("there are brokers")?;
         let leader = until(&format!("{queue} got no leader"), STOP_LIMIT, || {
             let topics = self.runtime.block_on(client.topics())?;
-            let mut queues = topics.iter().flat_map(|topic| &topic.queues);
+            let mut queues = topics.topics.iter().flat_map(|topic| &topic.queues);
             Ok(queues.find(|view| view.name == queue).and_then(|view| view.leader))
         })?;
         let nodes = self.status()?.nodes;
