@@ -48,7 +48,7 @@ fn scale_operators(replicas: usize) {
 
 /// The pods of the operator.
 pub(crate) async fn operator(world: &World) -> Vec<Pod> {
-    let selected = ListParams::default().labels("app.kubernetes.io/name=ferrymq");
+    let selected = ListParams::default().labels("app.kubernetes.io/name=ferrymq-operator");
     let pods = Api::<Pod>::namespaced(world.client.clone(), NAMESPACE).list(&selected).await;
     pods.expect("the operator's pods can be listed").items
 }

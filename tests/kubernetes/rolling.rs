@@ -15,7 +15,7 @@ use crate::world::{PODS, READY, TOPIC, World, until};
 #[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
 async fn a_roll_waits_to_be_approved_and_goes_zone_by_zone_under_load() {
     let world = World::with_cluster("roll").await;
-    let mut traffic = loaded(&world).await;
+    let traffic = loaded(&world).await;
     let before = uids(&world).await;
 
     patch(&world, r#"{"upgrade": {"approval": "Manual"}, "podTemplate": {"annotations": {"example.com/turn": "1"}}}"#);
@@ -73,7 +73,7 @@ async fn a_roll_waits_to_be_approved_and_goes_zone_by_zone_under_load() {
 #[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
 async fn a_roll_to_what_does_not_run_stops_at_the_first_broker_and_goes_back() {
     let world = World::with_cluster("bad-roll").await;
-    let mut traffic = loaded(&world).await;
+    let traffic = loaded(&world).await;
     traffic.disturb(&PODS);
     let good = world.pod("orders-0").await.spec.and_then(|spec| spec.containers.into_iter().next()?.image);
     let good = good.expect("a broker has an image");

@@ -226,7 +226,13 @@ impl World {
             &["describe", "mq,mqt", "--namespace", namespace],
             &["get", "events", "--namespace", namespace, "--sort-by=.lastTimestamp"],
             &["logs", "--namespace", namespace, "--selector=ferrymq.io/cluster", "--prefix", "--tail=60"],
-            &["logs", "--namespace", install::NAMESPACE, "--selector=app.kubernetes.io/name=ferrymq", "--tail=60"],
+            &[
+                "logs",
+                "--namespace",
+                install::NAMESPACE,
+                "--selector=app.kubernetes.io/name=ferrymq-operator",
+                "--tail=60",
+            ],
         ] {
             println!("--- kubectl {}", arguments.join(" "));
             let (Ok(shown) | Err(shown)) = try_kubectl(arguments);
