@@ -132,6 +132,8 @@ where
     let (reader, writer) = reflector::store();
     let stream = watcher(api::<K>(client, scope), watcher::Config::default())
         .default_backoff()
+        // Who wrote which field is most of a small resource, and nothing is decided by it.
+        .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         .applied_objects()
         .predicate_filter(

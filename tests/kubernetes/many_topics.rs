@@ -22,8 +22,8 @@ use crate::world::{READY, World, until};
 
 const TOPICS: usize = 5_000;
 
-/// How long all of them may take from a cold operator.
-const FROM_COLD: Duration = Duration::from_secs(60);
+/// How long all of them may take from a cold operator, on a machine that does all of it: API server, brokers and operator.
+const FROM_COLD: Duration = Duration::from_secs(120);
 
 /// How long it may take until what a client did to a topic is mended.
 const MENDED: Duration = Duration::from_secs(2);
@@ -77,7 +77,7 @@ async fn thousands_of_topics_are_made_rest_and_are_mended() {
     println!("measured: a queue that a client deleted is there again after {:.1} s", mended.as_secs_f64());
 
     let since = Instant::now();
-    kubectl(&["delete", "namespace", &world.namespace, "--timeout=180s"]);
+    kubectl(&["delete", "namespace", &world.namespace, "--timeout=300s"]);
     println!("measured: end of a namespace with {TOPICS} Topics: {:.1} s", since.elapsed().as_secs_f64());
     assert!(took < FROM_COLD, "{took:?}");
     assert!(each_second < 1.0, "{each_second}");
