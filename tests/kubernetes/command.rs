@@ -13,9 +13,9 @@ pub(crate) fn try_kubectl(arguments: &[&str]) -> Result<String, String> {
     settle(Command::new("kubectl").args(arguments).output().expect("kubectl is in the path"))
 }
 
-/// Runs helm. Panics where it fails.
-pub(crate) fn helm(arguments: &[&str]) -> String {
-    succeed(Command::new("helm").args(arguments))
+/// What helm prints where it succeeds, else what it complains of.
+pub(crate) fn try_helm(arguments: &[&str]) -> Result<String, String> {
+    settle(Command::new("helm").args(arguments).output().expect("helm is in the path"))
 }
 
 /// `kubectl apply -f -`: what it prints where it succeeds, else what it complains of.

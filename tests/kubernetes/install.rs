@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::ListParams;
 
-use crate::command::{helm, kubectl};
+use crate::command::{kubectl, try_helm, try_kubectl};
 use crate::world::{READY, World, until};
 
 /// Where the operator lives.
@@ -62,7 +62,7 @@ pub(crate) fn installed() -> Duration {
         let (repository, tag) = image.rsplit_once(':').expect("FERRYMQ_IMAGE has a tag");
         let policy = pull_policy();
         let started = Instant::now();
-        helm(&[
+        let installing = try_helm(&[
             "upgrade",
             "--install",
             "ferrymq",
@@ -76,9 +76,20 @@ pub(crate) fn installed() -> Duration {
             "--timeout",
             "60s",
         ]);
+        if let Err(complaint) = installing {
+            panic!("the operator cannot be installed: {complaint}\n{}", why());
+        }
         kubectl(&["wait", "--for=condition=Established", "crd", "messagequeues.ferrymq.io", "topics.ferrymq.io"]);
         started.elapsed()
     })
+}
+
+/// What Kubernetes says of the operator and of its nodes: the run that fails is often not here to be looked at.
+fn why() -> String {
+    let nodes = try_kubectl(&["describe", "nodes"]);
+    let operator = try_kubectl(&["describe", "pods", "--namespace", NAMESPACE]);
+    let told = try_kubectl(&["logs", "--namespace", NAMESPACE, "deployment/ferrymq-operator", "--tail=50"]);
+    [nodes, operator, told].map(|said| said.unwrap_or_else(|complaint| complaint)).join("\n")
 }
 
 /// What an interrupted run left.

@@ -59,7 +59,7 @@ containerRuntimeEndpoint: unix://$(runtime "$n")
 podLogsDir: $STATE/$n/pod-logs
 resolvConf: ""
 nodeStatusUpdateFrequency: 4s
-evictionHard: {memory.available: 50Mi, nodefs.available: 1%, imagefs.available: 1%}
+evictionHard: {memory.available: 50Mi, nodefs.available: 500Mi, imagefs.available: 500Mi}
 imageGCHighThresholdPercent: 100
 C
 }
