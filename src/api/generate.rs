@@ -1,10 +1,14 @@
-//! The files that are made from these types: the resources' definitions, as they are and as templates of the chart.
+//! The files that are made from these types: the resources' definitions, as they are and as templates of the chart, and the
+//! pages that document them.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionVersion, JSON,
+};
 use kube::CustomResourceExt;
+use schemars::JsonSchema;
 use serde_json::Value;
 
-use crate::{MessageQueue, Topic};
+use crate::{MessageQueue, Topic, reference};
 
 /// A file that is generated, and must not be changed by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,10 +19,50 @@ pub struct GeneratedFile {
     pub content: String,
 }
 
+/// A kind of resource, as everything that is generated begins with it.
+pub(crate) struct Kind {
+    /// Its definition.
+    pub(crate) definition: CustomResourceDefinition,
+    /// The schema of its types, which says more than the definition can: what each word of an enumeration means.
+    pub(crate) types: Value,
+}
+
+impl Kind {
+    fn of<K: CustomResourceExt + JsonSchema>() -> Self {
+        let mut definition = K::crd();
+        for version in &mut definition.spec.versions {
+            mark_unobserved(version);
+        }
+        Self { definition, types: schemars::schema_for!(K).to_value() }
+    }
+
+    /// The schema of the version that there is.
+    pub(crate) fn schema(&self) -> Result<Value, serde_json::Error> {
+        let mut definition = serde_json::to_value(&self.definition)?;
+        let schema = definition.pointer_mut("/spec/versions/0/schema/openAPIV3Schema");
+        Ok(schema.map(Value::take).unwrap_or_default())
+    }
+}
+
+/// Gives a resource that the operator has not seen yet a status that says so. Without one, who waits for it by the rules of
+/// kstatus (Flux, kpt) would take it for ready.
+fn mark_unobserved(version: &mut CustomResourceDefinitionVersion) {
+    let schema = version.schema.as_mut().and_then(|schema| schema.open_api_v3_schema.as_mut());
+    let properties = schema.and_then(|schema| schema.properties.as_mut());
+    if let Some(status) = properties.and_then(|properties| properties.get_mut("status")) {
+        status.default = Some(JSON(serde_json::json!({"observedGeneration": -1})));
+    }
+}
+
+/// All kinds of resources, in the order in which they are documented.
+pub(crate) fn kinds() -> Vec<Kind> {
+    vec![Kind::of::<MessageQueue>(), Kind::of::<Topic>()]
+}
+
 /// The definitions of all resources.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![MessageQueue::crd(), Topic::crd()]
+    kinds().into_iter().map(|kind| kind.definition).collect()
 }
 
 /// The definitions of all resources as one YAML file.
@@ -57,6 +101,8 @@ pub fn generated_files() -> Result<Vec<GeneratedFile>, serde_json::Error> {
             content: format!("{HEAD}{{{{- if .Values.crds.enabled }}}}\n{}{{{{- end }}}}\n", yaml(&value)),
         });
     }
+    files.push(GeneratedFile { path: "docs/reference.md".to_owned(), content: reference::page(&kinds())? });
+    files.push(GeneratedFile { path: "docs/conditions.md".to_owned(), content: reference::conditions() });
     Ok(files)
 }
 
@@ -150,7 +196,7 @@ mod tests {
     #[test]
     fn the_chart_keeps_the_definitions_when_it_goes() {
         let files = generated_files().unwrap();
-        assert_eq!(files.len(), 4);
+        assert_eq!(files.iter().filter(|file| file.path.starts_with("charts/")).count(), crds().len());
         for file in files.iter().filter(|file| file.path.starts_with("charts/")) {
             assert!(
                 file.content.contains("helm.sh/resource-policy\": keep")
@@ -158,6 +204,21 @@ mod tests {
             );
             // Anything that Helm would take for a template of its own.
             assert_eq!(file.content.matches("{{").count(), 2, "{}", file.path);
+        }
+    }
+
+    #[test]
+    fn a_resource_that_nobody_has_seen_says_so() {
+        for kind in kinds() {
+            let schema = kind.schema().unwrap();
+            let status = &schema["properties"]["status"];
+            assert_eq!(status["default"], serde_json::json!({"observedGeneration": -1}));
+            // The API server refuses a default that lacks what its schema requires.
+            let required = status["required"].as_array().cloned().unwrap_or_default();
+            let lacks = |field: &&Value| {
+                field.as_str().is_some_and(|field| status["properties"][field].get("default").is_none())
+            };
+            assert_eq!(required.iter().find(lacks), None);
         }
     }
 

@@ -5,7 +5,7 @@
 //!                          v
 //!   API server ------> MessageQueue, Topic --check--> Cluster, CheckedTopic    (types that cannot be wrong)
 //!                          |
-//!                          +--generate--> crds/, charts/ferrymq/templates/crds/
+//!                          +--generate--> crds/, charts/ferrymq/templates/crds/, docs/reference.md, docs/conditions.md
 //! ```
 //!
 //! | file | what is in it |
@@ -18,7 +18,8 @@
 //! | `upgrade.rs` | when brokers may be restarted |
 //! | `quantity.rs`, `time_span.rs` | sizes and times as people write them |
 //! | `parse.rs`, `yaml.rs` | a file of resources, with line and field of what is wrong in it |
-//! | `generate.rs` | the files made from these types |
+//! | `generate.rs`, `reference/` | the files made from these types: definitions, and the pages that document them |
+//! | `examples/` | an example of each kind, which these pages show |
 //!
 //! Invariant: what the API server admits by its rules, the check admits, but for what only several resources together
 //! can tell, and the details of a crontab; both say the same sentences.
@@ -35,6 +36,7 @@ mod message_queue;
 mod message_queue_status;
 mod parse;
 mod quantity;
+mod reference;
 #[cfg(test)]
 mod rules;
 mod sentence;
