@@ -21,8 +21,11 @@ const LASTS: Duration = Duration::from_secs(30);
 /// When a holder gives up that could not renew.
 const GIVEN_UP: Duration = Duration::from_secs(20);
 
-/// How often it is renewed, or looked at.
+/// How often it is looked at by who waits for it.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// How often it is renewed by who holds it: three may fail before it gives up.
+const RENEWED: Duration = Duration::from_secs(6);
 
 /// The longest that one call may take.
 const CALL: Duration = Duration::from_secs(5);
@@ -73,7 +76,7 @@ impl Election {
     pub(crate) async fn keep(&mut self) -> OperatorError {
         let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(RENEWED).await;
             let started = Instant::now();
             match tokio::time::timeout(CALL, self.attempt()).await {
                 Ok(Ok(true)) => renewed = started,

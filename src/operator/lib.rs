@@ -17,6 +17,7 @@
 //! | `names.rs` | names and labels of what it owns |
 //! | `lease.rs` | which of several operators acts |
 //! | `probes.rs` | `/livez` and `/readyz` |
+//! | `gitops.rs` | tests: what GitOps tools make of the statuses |
 //!
 //! Invariants:
 //!
@@ -42,6 +43,8 @@ mod topic;
 
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod gitops;
 
 pub use error::OperatorError;
 pub use run::run;

@@ -8,9 +8,11 @@ mod disk;
 mod disk_file;
 mod disk_world;
 mod history;
+mod kstatus;
 
 pub use broker::FakeBroker;
 pub use broker_session::FakeSession;
 pub use chance::Chance;
 pub use disk::SimulatedDisk;
 pub use history::{Broken, Event, History, MessageId};
+pub use kstatus::Kstatus;

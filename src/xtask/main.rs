@@ -35,7 +35,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Check format, lints, docs, licences, generated files, charts and the direction of dependencies; write nothing
+    /// Check format, lints, docs, links, licences, generated files, charts and the direction of dependencies; write nothing
     Check,
     /// Mend what a program can mend: format, lints, generated files, what the charts are expected to make
     Fix,

@@ -20,8 +20,13 @@ pub(crate) fn try_helm(arguments: &[&str]) -> Result<String, String> {
 
 /// `kubectl apply -f -`: what it prints where it succeeds, else what it complains of.
 pub(crate) fn apply(namespace: &str, yaml: &str) -> Result<String, String> {
+    fed(&["apply", "--namespace", namespace, "-f", "-"], yaml)
+}
+
+/// kubectl with something on its standard input: what it prints where it succeeds, else what it complains of.
+pub(crate) fn fed(arguments: &[&str], yaml: &str) -> Result<String, String> {
     let mut child = Command::new("kubectl")
-        .args(["apply", "--namespace", namespace, "-f", "-"])
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -36,7 +41,8 @@ fn succeed(command: &mut Command) -> String {
     settle(output).unwrap_or_else(|complaint| panic!("{command:?} failed: {complaint}"))
 }
 
-fn settle(output: Output) -> Result<String, String> {
+/// What a program printed where it succeeded, else what it complained of.
+pub(crate) fn settle(output: Output) -> Result<String, String> {
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {

@@ -16,6 +16,7 @@
 //! | `fault_run.rs` | one fault after another for some minutes, as a seed says, under load |
 //! | `many_topics.rs` | thousands of Topics |
 //! | `topic_life.rs` | a Topic is edited, deleted under each policy, goes with its namespace |
+//! | `gitops.rs` | what is at rest has no diff and asks for hardly anything; what tools that wait make of a status |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
 //! | `world.rs` | a story's namespace, and what it can ask of Kubernetes |
 //! | `install.rs`, `command.rs` | the chart; kubectl and helm |
@@ -44,6 +45,7 @@ mod command;
 mod disk_full;
 mod fault_run;
 mod faults;
+mod gitops;
 mod install;
 mod installation;
 mod leader_loss;

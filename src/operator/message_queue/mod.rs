@@ -18,6 +18,9 @@ mod validate;
 mod verdict;
 mod volumes;
 
+#[cfg(test)]
+pub(crate) use status::{of as status_of, of_refusal as refused_status};
+
 use std::{sync::Arc, time::Duration};
 
 use ferrymq_api::{ConditionType, MessageQueue, MessageQueueStatus, Reason};

@@ -5,9 +5,12 @@ mod dereference;
 mod plan;
 mod status;
 
-#[cfg(test)]
-pub(crate) use plan::declaration;
 pub(crate) use status::is_to_be_looked_at;
+#[cfg(test)]
+pub(crate) use {
+    plan::{Plan as TopicPlan, declaration},
+    status::of as status_of,
+};
 
 use std::{sync::Arc, time::Duration};
 

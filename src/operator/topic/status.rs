@@ -81,7 +81,7 @@ fn without_counters(status: &TopicStatus) -> TopicStatus {
     status
 }
 
-fn of(resource: &Topic, topic: Option<&CheckedTopic>, plan: &Plan) -> TopicStatus {
+pub(crate) fn of(resource: &Topic, topic: Option<&CheckedTopic>, plan: &Plan) -> TopicStatus {
     let before = resource.status.clone().unwrap_or_default();
     let generation = resource.metadata.generation;
     let conditions = judge(topic, plan)

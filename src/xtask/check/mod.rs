@@ -6,6 +6,7 @@ pub(crate) mod charts;
 pub(crate) mod dependencies;
 pub(crate) mod generated;
 mod licences;
+mod links;
 
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ type Check = fn(&Project) -> anyhow::Result<()>;
 const CHECKS: &[(&str, Check)] = &[
     ("format", format),
     ("direction of dependencies", dependencies::check),
+    ("links of the pages", links::check),
     ("lints", lints),
     ("docs", docs),
     ("generated files", generated::check),

@@ -10,7 +10,7 @@ use crate::cluster;
 use crate::command;
 use crate::project::Project;
 
-/// Release and namespace of all that is rendered.
+/// Release and namespace of all that is rendered of values.
 const RELEASE: [&str; 3] = ["orders", "--namespace", "shop"];
 
 /// The Kubernetes that helm takes for there; else each version of helm takes another one.
@@ -50,8 +50,17 @@ impl Helm {
 
     /// What it makes of values.
     pub(super) fn template(&self, chart: &Chart, values: &Path) -> anyhow::Result<Answer> {
+        self.render(chart, &RELEASE, &[Path::new("--values"), values])
+    }
+
+    /// What it makes of the chart's own values, under another name and in another namespace.
+    pub(super) fn defaults(&self, chart: &Chart, release: &str, namespace: &str) -> anyhow::Result<Answer> {
+        self.render(chart, &[release, "--namespace", namespace], &[])
+    }
+
+    fn render(&self, chart: &Chart, release: &[&str], more: &[&Path]) -> anyhow::Result<Answer> {
         let mut template = Command::new(&self.program);
-        template.arg("template").args(RELEASE).args(KUBERNETES).arg(&chart.folder).arg("--values").arg(values);
+        template.arg("template").args(release).args(KUBERNETES).arg(&chart.folder).args(more);
         let output = output(&mut template)?;
         if !output.status.success() {
             return Ok(Answer::Refused(said(&output)));

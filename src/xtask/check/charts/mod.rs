@@ -6,10 +6,13 @@
 //!                        refused/<name>.yaml   what is refused; its first line is `# refused: ` and a part of what helm says
 //! ```
 //!
+//! What the operator's chart makes of its defaults is kept as plain manifests besides, in `manifests/operator`.
+//!
 //! MessageQueues and Topics that a chart makes go through our own parser besides, which knows more than helm does.
 
 mod chart;
 mod helm;
+mod manifest;
 mod problems;
 
 use std::fs;
@@ -35,6 +38,7 @@ pub(super) fn check(project: &Project) -> anyhow::Result<()> {
             None => wrong.extend(problems::of(&chart, |values| helm.template(&chart, values))?),
         }
     }
+    wrong.extend(manifest::problem(project, &helm)?);
     if let Err(error) = admitted(project) {
         wrong.push(format!("{error:#}"));
     }
@@ -65,7 +69,7 @@ pub(crate) fn write(project: &Project) -> anyhow::Result<()> {
             fs::remove_file(&orphan).with_context(|| format!("removing {}", orphan.display()))?;
         }
     }
-    Ok(())
+    manifest::write(project, &helm)
 }
 
 /// Whether our own parser takes what the charts are expected to make.
