@@ -1,12 +1,19 @@
-//! `ferrymq`: the operator, the broker, and what people type, in one binary.
+//! `ferrymq`: the operator, the broker, and what people type, in one binary. Under the name `kubectl-mq` it is a plugin of
+//! kubectl, and nothing else.
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::{Context, anyhow};
 use clap::{Parser, Subcommand};
 use ferrymq_cli::{
     ctl::{self, CtlError},
     dev::asked_to_stop,
+    mq,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -44,6 +51,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    let called = env::args_os().next().unwrap_or_default();
+    if Path::new(&called).file_name().is_some_and(|name| name == mq::PROGRAM) {
+        return plugin();
+    }
     let arguments = Arguments::parse();
     log(&arguments.command);
     let mut builder = match arguments.command {
@@ -85,6 +96,31 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Crds => print!("{}", ferrymq_api::crds_yaml()?),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What `kubectl mq` runs.
+fn plugin() -> ExitCode {
+    let arguments = mq::Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(async {
+            let mut out = std::io::stdout();
+            let terminal = out.is_terminal();
+            tokio::select! {
+                done = mq::run(&arguments, &mut out, terminal) => done.map_err(anyhow::Error::from),
+                () = asked_to_stop() => Ok(mq::Ended::Well),
+            }
+        }),
+        Err(error) => Err(error.into()),
+    };
+    match done {
+        Ok(mq::Ended::Well) => ExitCode::SUCCESS,
+        Ok(mq::Ended::Stalled) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("kubectl mq: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn broker(config: PathBuf) -> anyhow::Result<()> {

@@ -17,6 +17,7 @@
 //! | `many_topics.rs` | thousands of Topics |
 //! | `topic_life.rs` | a Topic is edited, deleted under each policy, goes with its namespace |
 //! | `gitops.rs` | what is at rest has no diff and asks for hardly anything; what tools that wait make of a status |
+//! | `plugin.rs` | `kubectl mq` |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
 //! | `world.rs` | a story's namespace, and what it can ask of Kubernetes |
 //! | `install.rs`, `command.rs` | the chart; kubectl and helm |
@@ -32,6 +33,7 @@
 //! |---|---|
 //! | `KUBECONFIG` | the cluster; kubectl and helm are in the path |
 //! | `FERRYMQ_IMAGE` | the image, which the nodes have or can pull |
+//! | `FERRYMQ_BIN` | the binary, which is the plugin too |
 //! | `FERRYMQ_KEEP` | the namespace of a story that failed stays, where this is set |
 //! | `FERRYMQ_FAULT_MINUTES` | how long faults follow each other, 2 where it is not set |
 //! | `FERRYMQ_FAULT_SEED` | which faults, another one each time where it is not set |
@@ -51,6 +53,7 @@ mod installation;
 mod leader_loss;
 mod many_topics;
 mod operators;
+mod plugin;
 mod power_loss;
 mod rolling;
 mod scaling;

@@ -5,7 +5,7 @@ use std::env;
 use super::tally::Tally;
 use crate::cluster::Cluster;
 use crate::command::command;
-use crate::image::{self, megabytes};
+use crate::image::{self, binary, megabytes};
 use crate::project::Project;
 
 pub(super) fn run(project: &Project, name: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
@@ -25,5 +25,7 @@ pub(super) fn run(project: &Project, name: Option<&str>, tally: &mut Tally) -> a
     let arguments = ["test", "--quiet", "--locked", "--package", "ferrymq", "--test", "kubernetes"];
     let mut tests = command(&project.root, "cargo", &arguments);
     tests.args(["--", "--include-ignored", "--test-threads", "1", "--nocapture", "--format", "pretty"]).args(name);
-    tally.run(tests.envs(cluster.environment()?).env("FERRYMQ_IMAGE", image))
+    // What the image has, on this machine: the plugin of kubectl.
+    let binary = binary::build(project)?;
+    tally.run(tests.envs(cluster.environment()?).env("FERRYMQ_IMAGE", image).env("FERRYMQ_BIN", binary))
 }
