@@ -56,6 +56,29 @@ async fn a_person_sees_a_cluster_empties_a_broker_and_sends_a_bundle_without_sec
     bundle(&world, &plugin).await;
 }
 
+/// What docs/troubleshooting.md tells people to type.
+#[tokio::test]
+#[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
+async fn what_the_plugin_does_not_show_other_commands_do() {
+    let world = World::with_cluster("looked-at").await;
+    world.apply(TOPIC);
+    world.wait_ready("topic/jobs", READY);
+    world.healthy().await;
+    let plugin = Plugin::new(&world);
+    assert!(world.kubectl(&["events", "--for", "messagequeue/orders"]).contains("ClusterFormed"));
+    assert!(world.kubectl(&["events", "--for", "topic/jobs"]).contains("TopicDeclared"));
+    assert!(world.kubectl(&["describe", "messagequeue/orders"]).contains("NothingInTheWay"));
+    for (command, there) in [("cluster", "catalogue"), ("node", "Serving"), ("safe-to-stop", "yes"), ("topics", "jobs")]
+    {
+        let said = world.kubectl(&["exec", "orders-0", "--", "/ferrymq", "ctl", command]);
+        assert!(said.contains(there), "ctl {command}: {said}");
+    }
+    let reasons = "jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{\"\\n\"}{end}";
+    assert!(world.kubectl(&["get", "mq", "orders", "-o", reasons]).contains("Ready=True AllServing"));
+    assert!(world.kubectl(&["get", "mq", "orders", "-o", "jsonpath={.status.formation.mirrors}"]).contains('3'));
+    assert!(plugin.run(&["follow", "orders"]).expect("there is nothing to do").contains("there is nothing to do"));
+}
+
 fn paused(world: &World, paused: bool) {
     world.kubectl(&["patch", "mq/orders", "--type=merge", "-p", &format!(r#"{{"spec":{{"paused":{paused}}}}}"#)]);
 }
