@@ -16,6 +16,9 @@ use crate::command::{fed, kubectl, try_kubectl};
 use crate::install::NAMESPACE;
 use crate::world::{READY, THREE_BROKERS, TOPIC, World, until};
 
+/// The operator looks at what is at rest every ten seconds.
+const REST: Duration = Duration::from_secs(15);
+
 /// How long requests are counted.
 const COUNTED: Duration = Duration::from_secs(60);
 
@@ -41,7 +44,7 @@ spec:
 async fn what_lies_in_git_is_applied_again_and_again_and_changes_nothing() {
     let world = World::new("gitops").await;
     let files = format!("{THREE_BROKERS}---{TOPIC}");
-    let everything = ["get", "mq,mqt,statefulsets,services,secrets,configmaps,pdb,pvc,pods", "--output=name"];
+    let everything = ["get", "mq,mqt,statefulsets,services,secrets,pdb,pvc,pods", "--output=name"];
     let before = world.kubectl(&everything);
     in_namespace(&world, &["apply", "--dry-run=server", "-f", "-"], &files).expect("a dry run is admitted");
     assert_eq!(world.kubectl(&everything), before, "a dry run makes nothing");
@@ -50,9 +53,7 @@ async fn what_lies_in_git_is_applied_again_and_again_and_changes_nothing() {
     assert_eq!(judged::<MessageQueue>(&world, "orders").await, Kstatus::InProgress, "nobody has seen it yet");
     becomes::<MessageQueue>(&world, "orders", Kstatus::Current).await;
     becomes::<Topic>(&world, "jobs", Kstatus::Current).await;
-    world.healthy().await;
-
-    let there = versions(&world).await;
+    let there = at_rest(&world).await;
     for _ in 0..2 {
         let said = in_namespace(&world, &["apply", "-f", "-"], &files).expect("it is admitted again");
         assert_eq!(said.matches(" unchanged").count(), 2, "{said}");
@@ -79,10 +80,10 @@ async fn an_operator_at_rest_asks_for_less_than_one_thing_a_second() {
     let world = World::with_cluster("at-rest").await;
     world.apply(TOPIC);
     world.wait_ready("topic/jobs", READY);
-    world.healthy().await;
     let _schema = FlowSchema::new();
-    let first = until("the API server to count", READY, async || Some(requests()).filter(|count| *count > 0)).await;
-    let (since, there) = (Instant::now(), versions(&world).await);
+    until("the API server to count", READY, async || (requests() > 0).then_some(())).await;
+    let there = at_rest(&world).await;
+    let (since, first) = (Instant::now(), requests());
     tokio::time::sleep(COUNTED).await;
     let asked = requests().saturating_sub(first);
     let a_second = f64::from(u32::try_from(asked).expect("a few")) / since.elapsed().as_secs_f64();
@@ -95,6 +96,8 @@ async fn an_operator_at_rest_asks_for_less_than_one_thing_a_second() {
 #[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
 async fn who_waits_by_kstatus_is_told_when_to_go_on() {
     let world = World::with_cluster("kstatus").await;
+    world.apply(TOPIC);
+    becomes::<Topic>(&world, "jobs", Kstatus::Current).await;
     becomes::<MessageQueue>(&world, "orders", Kstatus::Current).await;
     world.kubectl(&["scale", "mq/orders", "--replicas=4"]);
     assert_eq!(judged::<MessageQueue>(&world, "orders").await, Kstatus::InProgress, "it was only asked for");
@@ -107,8 +110,8 @@ async fn who_waits_by_kstatus_is_told_when_to_go_on() {
     world.kubectl(&["scale", "mq/orders", "--replicas=4"]);
     becomes::<MessageQueue>(&world, "orders", Kstatus::Current).await;
 
-    world.apply(&TOPIC.replace("cluster: orders", "cluster: nowhere"));
-    becomes::<Topic>(&world, "jobs", Kstatus::Failed).await;
+    world.apply(&TOPIC.replace("name: jobs", "name: lost").replace("cluster: orders", "cluster: nowhere"));
+    becomes::<Topic>(&world, "lost", Kstatus::Failed).await;
 }
 
 #[tokio::test]
@@ -150,6 +153,20 @@ async fn versions(world: &World) -> [(Option<i64>, Option<String>); 2] {
     let queue = world.cluster().await;
     let topic = world.api::<Topic>().get("jobs").await.expect("it is there");
     [(queue.metadata.generation, queue.resource_version()), (topic.metadata.generation, topic.resource_version())]
+}
+
+/// Waits until nobody has written anything for longer than the operator lets a status wait; what there is then.
+async fn at_rest(world: &World) -> [(Option<i64>, Option<String>); 2] {
+    world.healthy().await;
+    let mut steady = (versions(world).await, Instant::now());
+    until("nothing to be written any more", READY, async || {
+        let now = versions(world).await;
+        if now != steady.0 {
+            steady = (now, Instant::now());
+        }
+        (steady.1.elapsed() > REST).then(|| steady.0.clone())
+    })
+    .await
 }
 
 async fn generations(world: &World) -> [Option<i64>; 2] {

@@ -90,7 +90,7 @@ async fn bundle(world: &World, plugin: &Plugin) {
     println!("said: {said}");
     let unpacked = Command::new("tar").args(["-xzOf"]).arg(&file).output().expect("tar is in the path");
     let text = settle(unpacked).expect("it is an archive");
-    for there in ["orders-support", "ferrymq.io/v1alpha1", "catalogueLeader", "orders-0"] {
+    for there in ["What there is of the cluster orders", "ferrymq.io/v1alpha1", "catalogueLeader", "orders-0"] {
         assert!(text.contains(there), "{there} is in it");
     }
     assert!(!text.contains("missing:"), "nothing is missing");
