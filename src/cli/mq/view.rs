@@ -56,7 +56,7 @@ pub(crate) enum Next {
     Person(String),
     /// The operator is on its way.
     Operator(String),
-    /// There is nothing to do, but what somebody may want to do some time.
+    /// There is nothing to do now, but something that somebody may want to do, or that waits for its time.
     Choice(String),
     /// There is nothing to do.
     Nobody,
@@ -129,8 +129,9 @@ fn next(cluster: &MessageQueue) -> Next {
     if let Some(reconciling) = is_true(ConditionType::Reconciling) {
         return Next::Operator(reconciling.message.clone());
     }
-    let upgrade = status.conditions.iter().find(|condition| condition.reason == Reason::UpgradeWaits.as_str());
-    upgrade.map_or(Next::Nobody, |upgrade| Next::Choice(upgrade.message.clone()))
+    let waits = [Reason::UpgradeWaits, Reason::ApprovalAwaited, Reason::WindowAwaited].map(Reason::as_str);
+    let later = status.conditions.iter().find(|condition| waits.contains(&condition.reason.as_str()));
+    later.map_or(Next::Nobody, |later| Next::Choice(later.message.clone()))
 }
 
 #[cfg(test)]
@@ -183,6 +184,17 @@ pub(crate) mod tests {
         assert!(matches!(View::of(&cluster).next, Next::Unseen(_)));
         cluster.status = None;
         assert!(matches!(View::of(&cluster).next, Next::Unseen(_)));
+    }
+
+    #[test]
+    fn restarts_that_wait_for_a_window_are_a_choice_and_the_cluster_is_settled() {
+        let mut cluster = catching_up();
+        let conditions = &mut cluster.status.as_mut().unwrap().conditions;
+        conditions[1].status = "False".to_owned();
+        conditions[3].reason = "WindowAwaited".to_owned();
+        conditions[3].message = "orders-2 is to be restarted, when the next maintenance window opens".to_owned();
+        let view = View::of(&cluster);
+        assert!(view.is_settled() && matches!(&view.next, Next::Choice(what) if what.contains("window")), "{view:?}");
     }
 
     #[test]
