@@ -23,6 +23,9 @@ pub(crate) fn draw(view: &View, paint: Paint) -> String {
     if let Some(shards) = &view.shards {
         text.push_str(&format!("shards    {}\n", of_shards(shards, paint)));
     }
+    if let Some(plan) = &view.plan {
+        text.push_str(&format!("restarts  {}\n", plan.restarts.join(", ")));
+    }
     for concern in &view.concerns {
         let what = format!("{}={} {}", concern.condition, concern.status, concern.reason);
         text.push_str(&format!("not good  {}: {}\n", paint.warned(&what), concern.message));
@@ -56,7 +59,8 @@ fn brokers(view: &View, paint: Paint) -> String {
         for broker in brokers {
             let state = state(broker.state, paint);
             let boxes = boxes(broker, scale.max(1));
-            let held = format!("leads {} of {}", broker.leaders, broker.replicas);
+            let disk = broker.disk_used_percent.map(|percent| format!(", disk {percent} %")).unwrap_or_default();
+            let held = format!("leads {} of {}{disk}", broker.leaders, broker.replicas);
             text.push_str(format!("  {:widest$}  {state}  {boxes}  {held}", broker.name).trim_end());
             text.push('\n');
         }
@@ -157,6 +161,18 @@ next      all 3 brokers serve; 4 of 13 shards miss mirrors: broker 1 catches up
         cluster.status = None;
         let drawn = draw(&View::of(&cluster), Paint::PLAIN);
         assert_eq!(drawn, "shop/orders: 0 of 3 brokers serve\n\nnext      no operator has looked at it yet\n");
+    }
+
+    #[test]
+    fn disks_and_restarts_that_are_to_come_are_shown() {
+        let mut cluster = catching_up();
+        let status = cluster.status.as_mut().unwrap();
+        status.nodes[1].disk_used_percent = Some(83);
+        let plan = serde_json::json!({"id": "7", "restarts": ["orders-2", "orders-0"], "image": "ferrymq:2"});
+        status.plan = Some(serde_json::from_value(plan).unwrap());
+        let drawn = draw(&View::of(&cluster), Paint::PLAIN);
+        assert!(drawn.contains("leads 0 of 12, disk 83 %\n"), "{drawn}");
+        assert!(drawn.contains("\nrestarts  orders-2, orders-0\n"), "{drawn}");
     }
 
     #[test]

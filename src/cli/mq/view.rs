@@ -1,6 +1,6 @@
 //! A cluster as its status has it, and what comes next. Pure.
 
-use ferrymq_api::{ConditionType, MessageQueue, NodeState, Reason, ShardSummary};
+use ferrymq_api::{ConditionType, MessageQueue, NodeState, Reason, ShardSummary, UpdatePlan};
 use kube::ResourceExt;
 use serde::Serialize;
 
@@ -19,6 +19,8 @@ pub(crate) struct View {
     pub(crate) queues: Option<i64>,
     pub(crate) brokers: Vec<BrokerView>,
     pub(crate) shards: Option<ShardSummary>,
+    /// Restarts that are to come.
+    pub(crate) plan: Option<UpdatePlan>,
     /// Conditions that are not as they should be.
     pub(crate) concerns: Vec<Concern>,
     /// What comes next, and who does it.
@@ -27,6 +29,7 @@ pub(crate) struct View {
 
 /// A broker of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct BrokerView {
     pub(crate) name: String,
     pub(crate) zone: Option<String>,
@@ -35,6 +38,8 @@ pub(crate) struct BrokerView {
     pub(crate) leaders: i32,
     /// Shards that it holds.
     pub(crate) replicas: i32,
+    /// How full its disk is, of a hundred.
+    pub(crate) disk_used_percent: Option<i32>,
 }
 
 /// A condition that is not as it should be.
@@ -71,6 +76,7 @@ impl View {
             state: node.state,
             leaders: node.leaders.unwrap_or_default(),
             replicas: node.replicas.unwrap_or_default(),
+            disk_used_percent: node.disk_used_percent,
         });
         Self {
             namespace: cluster.namespace().unwrap_or_default(),
@@ -82,6 +88,7 @@ impl View {
             queues: status.queues,
             brokers: brokers.collect(),
             shards: status.shards,
+            plan: status.plan,
             concerns: concerns(cluster),
             next: next(cluster),
         }
