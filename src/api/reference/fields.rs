@@ -252,7 +252,7 @@ mod tests {
             ("integer", Some("3"), false)
         );
         let size = field("MessageQueue", "storage.size");
-        assert_eq!((size.kind.as_str(), size.required, size.rules.len()), ("quantity", true, 2));
+        assert_eq!((size.kind.as_str(), size.required, size.rules.len()), ("quantity", true, 1));
         assert!(field("Topic", "queues").bounds.contains(&"at most 256 items".to_owned()));
     }
 
