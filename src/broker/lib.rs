@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `node/` | [`Node`]: its life, its parts, and what it does when something changes |
 //! | `session.rs` | a client's session |
+//! | `access.rs`, `rights.rs` | what a session's user may do, and how that is said |
 //! | `gateway/` | this node's clients' side of the shards |
 //! | `shard/` | this node's replicas |
 //! | `catalogue/` | what there is: nodes, shards, exchanges, queues, users, topics |
@@ -23,6 +24,7 @@
 //! Invariants: a lock of a shard may be held when one of the gateway is taken, never the other way round; what was told to
 //! a client as confirmed was applied by its shard; a node never forms a cluster by itself.
 
+mod access;
 mod catalogue;
 mod data;
 mod gateway;
@@ -30,6 +32,7 @@ mod identity;
 mod link;
 mod node;
 mod refusal;
+mod rights;
 mod session;
 mod shard;
 
@@ -42,6 +45,6 @@ pub use node::ReplicaState;
 pub use node::{
     Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, Node, NodeView, Phase, PlacementRefusal,
     QueueInTopic, QueueView, SafeToStop, Settings, ShardView, StartError, Topic, TopicList, TopicLog, TopicRefusal,
-    TopicView,
+    TopicView, User, UserDeclared, UserPermission, UserRefusal, UserView,
 };
 pub use session::Session;

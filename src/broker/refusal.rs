@@ -25,6 +25,9 @@ pub(crate) fn refusal_of(why: Denied, host: &str) -> Refusal {
         Denied::Owned { owner } => Refusal::Forbidden { reason: format!("it belongs to topic {owner}") },
         Denied::NotAdopted { name, .. } => Refusal::Forbidden { reason: format!("'{name}' was there before") },
         Denied::Not { reason } => Refusal::Unavailable { reason },
+        Denied::UserOfCluster { name } => {
+            Refusal::Forbidden { reason: format!("user '{name}' belongs to the cluster itself, and may do everything") }
+        }
         Denied::FewerPartitions { name, partitions } => Refusal::Precondition {
             reason: format!(
                 "topic '{name}' in vhost '{host}' has {partitions} partitions, which cannot be fewer: the messages of those \

@@ -17,11 +17,13 @@ use ferrymq_queue::{QueueId, decode_message};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
+    access::Access,
     catalogue::{Answer, BindingRecord, Command, ExchangeRecord, Owner, QueueRecord, Retention, Routed},
     gateway::{LogConsumers, NewConsumer, NewLogConsumer, Publisher, Several, Waiter},
     link::{Call, QueueCounts, Reply},
     node::Inner,
     refusal::{refusal_of, unavailable},
+    rights::Permission,
 };
 
 /// Bytes of messages that one session may have under way; one bigger message may be, alone.
@@ -34,7 +36,7 @@ pub struct Session {
     node: Arc<Inner>,
     number: u64,
     host: VirtualHostName,
-    user: Arc<str>,
+    access: Access,
     publisher: Arc<Publisher>,
     logs: LogConsumers,
     /// Whose turn it is among the partitions of a topic, for messages without a key.
@@ -42,13 +44,25 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn open(node: Arc<Inner>, identity: &Identity, host: VirtualHostName, events: EventSender) -> Self {
+    pub(crate) fn open(
+        node: Arc<Inner>,
+        identity: &Identity,
+        host: VirtualHostName,
+        events: EventSender,
+    ) -> Result<Self, Refusal> {
+        let access = Access::open(&node, Arc::clone(&identity.user), host.clone())?;
         let number = node.next_session();
         let publisher = Arc::new(Publisher { events: events.clone(), room: Semaphore::new(ROOM as usize) });
-        node.add_session(number, events);
+        node.add_session(number, &access, events);
         // Sessions that publish little do not all begin with the same partition.
         let turn = AtomicU32::new(number as u32);
-        Self { node, number, host, user: identity.user.clone(), publisher, logs: LogConsumers::default(), turn }
+        let session = Self { node, number, host, access, publisher, logs: LogConsumers::default(), turn };
+        if !session.access.is_valid(&session.node) {
+            // It went after it was looked up, and before the session could be told.
+            let user = &identity.user;
+            return Err(Refusal::Forbidden { reason: format!("user '{user}' was deleted") });
+        }
+        Ok(session)
     }
 
     fn owner(&self) -> Owner {
@@ -108,6 +122,16 @@ impl Session {
             queue: binding.queue.to_string(),
             key: binding.routing_key.to_string(),
         }
+    }
+
+    fn may(&self, permission: Permission, queue: &QueueName) -> Result<(), Refusal> {
+        self.access.to_queue(&self.node, permission, queue)
+    }
+
+    /// Who binds a queue, or unbinds it, lets it have what comes through the exchange.
+    fn may_bind(&self, binding: &BindingDeclaration) -> Result<(), Refusal> {
+        self.may(Permission::Write, &binding.queue)?;
+        self.access.to_exchange(&self.node, Permission::Read, &binding.source)
     }
 
     fn may_change_exchange(&self, name: &ExchangeName) -> Result<(), Refusal> {
@@ -208,6 +232,7 @@ impl SessionPort for Session {
             auto_delete: exchange.auto_delete,
             internal: exchange.internal,
         };
+        self.access.to_exchange(&self.node, Permission::Configure, &exchange.name)?;
         let name = exchange.name.as_str();
         let current = self.node.catalogue(|catalogue| catalogue.exchange(self.host.as_str(), name).copied())?;
         if current == Some(record) {
@@ -238,6 +263,7 @@ impl SessionPort for Session {
     }
 
     async fn delete_exchange(&self, name: &ExchangeName, if_unused: bool) -> Result<(), Refusal> {
+        self.access.to_exchange(&self.node, Permission::Configure, name)?;
         self.may_change_exchange(name)?;
         let (virtual_host, name) = (self.host.to_string(), name.to_string());
         self.change(Command::DeleteExchange { virtual_host, name, if_unused }).await.map(|_| ())
@@ -250,9 +276,11 @@ impl SessionPort for Session {
         if queue.name.is_empty() {
             queue.name = QueueName::new(format!("amq.gen-{}", uuid::Uuid::new_v4().simple()))?;
             let name = queue.name.clone();
+            self.may(Permission::Configure, &name)?;
             return self.make_queue(&name, &queue).await;
         }
         let name = queue.name.clone();
+        self.may(Permission::Configure, &name)?;
         let current = match self.known_queue(&name) {
             Ok((record, id)) => Some((record, self.log(id)?)),
             Err(Refusal::NotFound { .. }) => None,
@@ -280,6 +308,7 @@ impl SessionPort for Session {
     }
 
     async fn delete_queue(&self, name: &QueueName, if_unused: bool, if_empty: bool) -> Result<u64, Refusal> {
+        self.may(Permission::Configure, name)?;
         let record = match self.queue(name).await {
             Ok((record, _)) => record,
             Err(Refusal::NotFound { .. }) => return Ok(0),
@@ -301,6 +330,7 @@ impl SessionPort for Session {
     }
 
     async fn purge_queue(&self, name: &QueueName) -> Result<u64, Refusal> {
+        self.may(Permission::Read, name)?;
         let (record, queue) = self.queue(name).await?;
         self.not_of_a_log(queue, name, "queue.purge")?;
         self.see_own(record.shard, record.id).await?;
@@ -311,6 +341,7 @@ impl SessionPort for Session {
     }
 
     async fn bind(&self, binding: BindingDeclaration) -> Result<(), Refusal> {
+        self.may_bind(&binding)?;
         self.queue(&binding.queue).await?;
         if binding.source.is_default() {
             return self.may_change_exchange(&binding.source);
@@ -320,6 +351,7 @@ impl SessionPort for Session {
     }
 
     async fn unbind(&self, binding: BindingDeclaration) -> Result<(), Refusal> {
+        self.may_bind(&binding)?;
         if binding.source.is_default() {
             return self.may_change_exchange(&binding.source);
         }
@@ -332,10 +364,11 @@ impl SessionPort for Session {
 
     async fn publish(&self, message: Message, partition: Option<u32>, tag: Option<Tag>) -> Result<Published, Refusal> {
         let mut queues = Vec::new();
-        let routed = self.node.catalogue(|catalogue| {
+        let (routed, users) = self.node.catalogue(|catalogue| {
             let at = (self.host.as_str(), message.exchange.as_str(), message.routing_key.as_str());
-            catalogue.route(at, partition, &self.turn, &mut queues)
+            (catalogue.route(at, partition, &self.turn, &mut queues), catalogue.users_version())
         })?;
+        self.access.to_publish(&self.node, users, &message.exchange)?;
         let (name, virtual_host) = (message.exchange.to_string(), self.host.to_string());
         match routed {
             Routed::NoExchange => return Err(Refusal::NotFound { kind: Kind::Exchange, name, virtual_host }),
@@ -369,6 +402,7 @@ impl SessionPort for Session {
     }
 
     async fn subscribe(&self, subscription: Subscription) -> Result<ConsumerId, Refusal> {
+        self.may(Permission::Read, &subscription.queue)?;
         let (record, queue) = self.queue(&subscription.queue).await?;
         if self.log(queue)?.is_some() {
             return self.read_log(&subscription, record.shard, queue).await;
@@ -420,6 +454,7 @@ impl SessionPort for Session {
     }
 
     async fn get(&self, name: &QueueName) -> Result<Option<Gotten>, Refusal> {
+        self.may(Permission::Read, name)?;
         let (record, queue) = self.queue(name).await?;
         self.not_of_a_log(queue, name, "basic.get")?;
         self.see_own(record.shard, record.id).await?;
@@ -456,7 +491,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.node.sessions().remove(&self.number);
         self.node.close_session(self.owner(), self.host.as_str());
-        tracing::debug!(user = &*self.user, session = self.number, "a session ended");
+        tracing::debug!(user = &**self.access.user(), session = self.number, "a session ended");
     }
 }
 

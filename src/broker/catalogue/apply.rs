@@ -44,10 +44,7 @@ impl Catalogue {
             Command::DeleteQueue { virtual_host, name, id } => self.delete_queue(&virtual_host, &name, id),
             Command::Bind { virtual_host, binding } => self.bind(&virtual_host, binding),
             Command::Unbind { virtual_host, binding } => self.unbind(&virtual_host, &binding),
-            Command::PutUser { name, user } => {
-                self.records.users.insert(name, user);
-                Answer::Done
-            }
+            Command::PutUser { name, user } => self.put_user(name, user),
             Command::DeclareTopic { topic, empty } => self.declare_topic(topic, &empty),
             Command::RemoveTopic { virtual_host, name, owner_uid, delete } => {
                 self.remove_topic(&virtual_host, &name, &owner_uid, delete)
@@ -58,6 +55,8 @@ impl Catalogue {
             Command::DeclareTopicWithLog { topic, empty, log } => self.declare_topic_with_log(topic, &empty, log),
             Command::SetDraining { ordinal, draining } => self.set_draining(ordinal, draining),
             Command::RemoveNode { ordinal } => self.remove_node(ordinal),
+            Command::DeclareUser { user, password_hash } => self.declare_user(user, password_hash),
+            Command::RemoveUser { name, owner_uid, delete } => self.remove_user(&name, &owner_uid, delete),
         }
     }
 
@@ -78,6 +77,7 @@ impl Catalogue {
             self.records.nodes.insert(self.records.next_node, node);
         }
         self.records.users = users.into_iter().collect();
+        self.user_index.version += 1;
         self.add_virtual_host("/");
         self.shard_for(default_mirrors);
         Answer::Done

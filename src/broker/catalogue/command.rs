@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::logs::{Retention, TopicLogSpec};
 use super::records::{BindingRecord, ExchangeRecord, NodeRecord, Owner, TopicSpec, UserRecord};
+use super::users::UserSpec;
 
 /// A change.
 #[derive(Clone, Serialize, Deserialize)]
@@ -39,7 +40,7 @@ pub(crate) enum Command {
     Bind { virtual_host: String, binding: BindingRecord },
     /// A queue is unbound.
     Unbind { virtual_host: String, binding: BindingRecord },
-    /// A user is made, or has a new password.
+    /// A user that may do everything is made, or has a new password.
     PutUser { name: String, user: UserRecord },
     /// A topic is to be there; these queues of its earlier declaration were found empty and may go.
     DeclareTopic { topic: TopicSpec, empty: Vec<String> },
@@ -53,6 +54,10 @@ pub(crate) enum Command {
     SetDraining { ordinal: u32, draining: bool },
     /// A node that was emptied goes for good.
     RemoveNode { ordinal: u32 },
+    /// A user is to be there; with this password, where it is not to keep the one that it has.
+    DeclareUser { user: UserSpec, password_hash: Option<String> },
+    /// A declared user goes, or is nobody's from now on.
+    RemoveUser { name: String, owner_uid: String, delete: bool },
 }
 
 /// What a change answered.
@@ -89,6 +94,8 @@ pub(crate) enum Denied {
     Not { reason: String },
     /// A topic has this many partitions, and cannot have fewer.
     FewerPartitions { name: String, partitions: u32 },
+    /// The user is one that the cluster was formed with.
+    UserOfCluster { name: String },
 }
 
 /// What kind of thing a refusal speaks of.

@@ -11,6 +11,7 @@ use super::{
     command::{Answer, Command, Denied},
     logs::LogRecords,
     records::Records,
+    users::DeclaredUsers,
 };
 
 /// The snapshot's and the commands' version: the first byte of each.
@@ -19,18 +20,32 @@ const VERSION: u8 = 1;
 const VERSION_WITH_LOGS: u8 = 2;
 /// A snapshot with nodes that are being emptied: they follow what is kept of logs.
 const VERSION_WITH_DRAINING: u8 = 3;
+/// A snapshot with users that were declared: they follow those nodes.
+const VERSION_WITH_USERS: u8 = 4;
 
 /// The catalogue, and how far it is.
 pub(crate) struct CatalogueMachine {
     pub(crate) catalogue: Catalogue,
     /// Index of the last command; changes with each.
     applied: watch::Sender<u64>,
+    /// Changes whenever a user does.
+    users: watch::Sender<u64>,
 }
 
 impl CatalogueMachine {
     pub(crate) fn new() -> (Self, watch::Receiver<u64>) {
         let (applied, watch) = watch::channel(0);
-        (Self { catalogue: Catalogue::default(), applied }, watch)
+        (Self { catalogue: Catalogue::default(), applied, users: watch::channel(0).0 }, watch)
+    }
+
+    /// What changes whenever a user does.
+    pub(crate) fn users(&self) -> watch::Receiver<u64> {
+        self.users.subscribe()
+    }
+
+    fn tell_users(&self) {
+        let version = self.catalogue.users_version();
+        self.users.send_if_modified(|told| std::mem::replace(told, version) != version);
     }
 
     /// A command as it is proposed.
@@ -54,13 +69,16 @@ impl Machine for CatalogueMachine {
             _ => Answer::Denied(Denied::Not { reason: "the command is of a newer version".into() }),
         };
         self.applied.send_replace(at.index);
+        self.tell_users();
         // Only what cannot be held in memory would fail here.
         postcard::to_allocvec(&answer).map(Bytes::from).unwrap_or_default()
     }
 
     fn snapshot(&self) -> Bytes {
-        let Catalogue { records, logs, draining, .. } = &self.catalogue;
-        let saved = if !draining.is_empty() {
+        let Catalogue { records, logs, draining, users, .. } = &self.catalogue;
+        let saved = if !users.is_untouched() {
+            postcard::to_extend(&(records, logs, draining, users), vec![VERSION_WITH_USERS])
+        } else if !draining.is_empty() {
             postcard::to_extend(&(records, logs, draining), vec![VERSION_WITH_DRAINING])
         } else if !logs.is_empty() {
             postcard::to_extend(&(records, logs), vec![VERSION_WITH_LOGS])
@@ -71,19 +89,27 @@ impl Machine for CatalogueMachine {
     }
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
-        let read: Result<(Records, LogRecords, BTreeSet<u64>), _> = match snapshot.split_first() {
+        type Read = (Records, LogRecords, BTreeSet<u64>, DeclaredUsers);
+        let none = DeclaredUsers::default;
+        let read: Result<Read, _> = match snapshot.split_first() {
             Some((&VERSION, bytes)) => {
-                postcard::from_bytes(bytes).map(|records| (records, LogRecords::default(), BTreeSet::new()))
+                postcard::from_bytes(bytes).map(|records| (records, LogRecords::default(), BTreeSet::new(), none()))
             }
             Some((&VERSION_WITH_LOGS, bytes)) => {
-                postcard::from_bytes(bytes).map(|(records, logs)| (records, logs, BTreeSet::new()))
+                postcard::from_bytes(bytes).map(|(records, logs)| (records, logs, BTreeSet::new(), none()))
             }
-            Some((&VERSION_WITH_DRAINING, bytes)) => postcard::from_bytes(bytes),
+            Some((&VERSION_WITH_DRAINING, bytes)) => {
+                postcard::from_bytes(bytes).map(|(records, logs, draining)| (records, logs, draining, none()))
+            }
+            Some((&VERSION_WITH_USERS, bytes)) => postcard::from_bytes(bytes),
             _ => return Err("the catalogue's snapshot is of a newer version".into()),
         };
-        let (records, logs, draining) = read.map_err(|error| error.to_string())?;
-        self.catalogue = Catalogue::of(records, logs, draining);
+        let (records, logs, draining, users) = read.map_err(|error| error.to_string())?;
+        let version = self.catalogue.users_version() + 1;
+        self.catalogue = Catalogue::of(records, logs, draining, users);
+        self.catalogue.user_index.version = version;
         self.applied.send_modify(|_| ());
+        self.tell_users();
         Ok(())
     }
 }

@@ -8,6 +8,7 @@
 //! | `apply.rs` | each command's effect |
 //! | `placement.rs` | which nodes hold which shards, and lead them |
 //! | `topics.rs` | the effect of declaring and removing a topic |
+//! | `users.rs` | users that are declared, and what they may do |
 //! | `logs.rs` | queues that are logs, and the partitions of topics |
 //! | `machine.rs` | the catalogue as a replicated machine |
 //! | `recorded.rs`, `recorded/` | logs of earlier versions, for tests: each version must make the same of them |
@@ -22,6 +23,7 @@ mod recorded;
 mod records;
 mod state;
 mod topics;
+mod users;
 
 pub(crate) use command::{Answer, Command, Denied};
 pub(crate) use logs::{Retention, TopicLogSpec, partition_name};
@@ -31,6 +33,7 @@ pub(crate) use records::{
     TopicRecord, TopicSpec, UserRecord,
 };
 pub(crate) use state::{Catalogue, Routed};
+pub(crate) use users::{PermissionRecord, Standing, UserSpec};
 
 /// The catalogue's own group.
 pub(crate) const CATALOGUE_GROUP: u32 = 0;

@@ -10,6 +10,7 @@ use ferrymq_queue::{Exchange, QueueId};
 
 use super::logs::{LogRecords, Partitions};
 use super::records::{BindingRecord, ExchangeRecord, QueueRecord, Records, VirtualHostRecords};
+use super::users::{DeclaredUsers, UserIndex};
 
 /// The exchanges that every virtual host has.
 pub(super) const BUILT_IN_EXCHANGES: [(&str, ExchangeKind); 3] =
@@ -22,6 +23,9 @@ pub(crate) struct Catalogue {
     pub(crate) logs: LogRecords,
     /// Nodes that are being emptied.
     pub(crate) draining: BTreeSet<u64>,
+    /// Users that somebody declared; the others may do everything.
+    pub(crate) users: DeclaredUsers,
+    pub(super) user_index: UserIndex,
     pub(super) partitions: Partitions,
     routes: HashMap<String, HashMap<String, Exchange>>,
     names: HashMap<QueueId, (String, String)>,
@@ -44,8 +48,8 @@ pub(crate) enum Routed {
 
 impl Catalogue {
     /// The catalogue of these records.
-    pub(crate) fn of(records: Records, logs: LogRecords, draining: BTreeSet<u64>) -> Self {
-        let mut catalogue = Self { logs, draining, ..Self::default() };
+    pub(crate) fn of(records: Records, logs: LogRecords, draining: BTreeSet<u64>, users: DeclaredUsers) -> Self {
+        let mut catalogue = Self { logs, draining, users, ..Self::default() };
         for (host, content) in &records.virtual_hosts {
             for (name, exchange) in &content.exchanges {
                 catalogue.routes_of(host).insert(name.clone(), Exchange::new(exchange.kind));
@@ -61,6 +65,7 @@ impl Catalogue {
         }
         catalogue.records = records;
         catalogue.index_all_partitions();
+        catalogue.index_users();
         catalogue
     }
 

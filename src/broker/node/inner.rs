@@ -15,8 +15,9 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use super::{Settings, leaders::Leaders, users::PasswordCache};
+use super::{OpenSession, Settings, leaders::Leaders, users::PasswordCache};
 use crate::{
+    access::Access,
     catalogue::{Catalogue, CatalogueMachine},
     data::{Opened, Record},
     gateway::{Consumers, Outbox},
@@ -45,7 +46,7 @@ pub(crate) struct Inner {
     pub(super) distant_reads: Semaphore,
     outboxes: RwLock<HashMap<u32, Arc<Outbox>>>,
     consumers: Consumers,
-    sessions: Mutex<HashMap<u64, EventSender>>,
+    sessions: Mutex<HashMap<u64, OpenSession>>,
     next_session: AtomicU64,
     /// Why publishers wait, where they do.
     pub(super) blocked: watch::Sender<Option<String>>,
@@ -163,19 +164,19 @@ impl Inner {
         &self.consumers
     }
 
-    pub(crate) fn sessions(&self) -> MutexGuard<'_, HashMap<u64, EventSender>> {
+    pub(crate) fn sessions(&self) -> MutexGuard<'_, HashMap<u64, OpenSession>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A session begins, and is told where publishers wait.
-    pub(crate) fn add_session(&self, number: u64, events: EventSender) {
+    pub(crate) fn add_session(&self, number: u64, access: &Access, events: EventSender) {
         // Under the lock: it is told of the end later than of this.
         let mut sessions = self.sessions();
         if let Some(reason) = &*self.blocked.borrow() {
             // The receiver is its own.
             let _ = events.send(Event::Blocked(reason.clone()));
         }
-        sessions.insert(number, events);
+        sessions.insert(number, OpenSession { user: access.user().clone(), number: access.number(), events });
     }
 
     pub(crate) fn next_session(&self) -> u64 {
@@ -184,9 +185,9 @@ impl Inner {
 
     /// Tells every session.
     pub(super) fn tell_sessions(&self, event: impl Fn() -> Event) {
-        for events in self.sessions().values() {
+        for session in self.sessions().values() {
             // A session may be going.
-            let _ = events.send(event());
+            let _ = session.events.send(event());
         }
     }
 

@@ -13,12 +13,14 @@
 //! | `placement.rs` | emptying a node, and letting go of shards |
 //! | `upkeep.rs` | what is put right again and again: links, replicas, members, leaders |
 //! | `heal.rs` | the end of what follows damage |
-//! | `users.rs` | users and passwords |
+//! | `users.rs` | passwords, and the sessions of users that go |
+//! | `declared_users.rs` | users: declaring, removing and looking at them, for the admin API |
 //! | `cluster_view.rs` | the cluster as this node sees it, for the admin API |
 //! | `topics.rs` | topics: declaring, removing and looking at them, for the admin API |
 //! | `looked_into.rs` | what only a simulation asks |
 
 mod cluster_view;
+mod declared_users;
 mod heal;
 mod inner;
 mod leaders;
@@ -36,6 +38,7 @@ mod upkeep;
 mod users;
 
 pub use cluster_view::{ClusterView, NodeView, SafeToStop, ShardView};
+pub use declared_users::{User, UserDeclared, UserPermission, UserRefusal, UserView};
 pub(crate) use inner::Inner;
 #[cfg(feature = "simulation")]
 pub use looked_into::ReplicaState;
@@ -43,3 +46,4 @@ pub use membership::{FirstNode, FirstUser, FormError, Formation};
 pub use placement::PlacementRefusal;
 pub use start::{Node, Phase, Settings, StartError};
 pub use topics::{Binding, QueueInTopic, QueueView, Topic, TopicList, TopicLog, TopicRefusal, TopicView};
+pub(crate) use users::OpenSession;

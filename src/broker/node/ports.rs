@@ -27,6 +27,6 @@ impl Broker for Node {
                 virtual_host: name.to_owned(),
             });
         }
-        Ok(Session::open(self.inner().clone(), identity, virtual_host, events))
+        Session::open(self.inner().clone(), identity, virtual_host, events)
     }
 }

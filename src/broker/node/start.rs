@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     ClusterView, FormError, Formation, Inner, PlacementRefusal, SafeToStop, Topic, TopicList, TopicRefusal, TopicView,
+    User, UserRefusal, UserView,
 };
 use crate::{
     data::{self, SetAsideError},
@@ -293,7 +294,35 @@ impl Node {
         self.0.remove_topic_of(virtual_host, name, owner_uid, delete, only_if_empty).await
     }
 
-    /// Makes a user, or gives it a new password.
+    /// Declares a user, and gives it as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`UserRefusal`].
+    pub async fn declare_user(&self, user: User) -> Result<UserView, UserRefusal> {
+        self.0.declare_user_as(user).await
+    }
+
+    /// All users.
+    ///
+    /// # Errors
+    ///
+    /// [`UserRefusal::Unavailable`].
+    pub fn users(&self) -> Result<Vec<UserView>, UserRefusal> {
+        self.0.user_views()
+    }
+
+    /// Removes a user of this owner, and lets its clients go; or, where `delete` is false, gives it up. No error where the
+    /// user is not there, or is another's.
+    ///
+    /// # Errors
+    ///
+    /// [`UserRefusal::Unavailable`].
+    pub async fn remove_user(&self, name: &str, owner_uid: &str, delete: bool) -> Result<(), UserRefusal> {
+        self.0.remove_user_of(name, owner_uid, delete).await
+    }
+
+    /// Makes a user that may do everything, or gives it a new password.
     ///
     /// # Errors
     ///

@@ -42,6 +42,7 @@ impl Inner {
         // Before the catalogue is read for the first time, these are the nodes to look for.
         self.link_to(self.known_peers());
         let (machine, applied) = CatalogueMachine::new();
+        let users = machine.users();
         let machine = Arc::new(std::sync::Mutex::new(machine));
         let timing = self.settings.timing;
         let store = self.store.clone();
@@ -52,6 +53,7 @@ impl Inner {
         }
         if let Some(this) = self.itself.upgrade() {
             self.spawn(this.clone().keep_up());
+            self.spawn(this.clone().let_go_of_users(users));
             self.spawn(this.announce_start());
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Users and passwords.
+//! Passwords, and the sessions of users that go.
 
 use std::{
     collections::HashMap,
@@ -7,12 +7,16 @@ use std::{
 };
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier, password_hash::phc::PasswordHash};
-use ferrymq_core::{Identity, Login, LoginRefused};
+use ferrymq_core::{Event, EventSender, Identity, Login, LoginRefused};
 use ferrymq_replication::task;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use super::Inner;
-use crate::catalogue::{Command, UserRecord};
+use crate::{
+    access::is_same,
+    catalogue::{Answer, Command, UserRecord},
+    refusal::refusal_of,
+};
 
 /// Passwords checked at a time: each check takes a core for some time, by design.
 const CHECKS_AT_A_TIME: usize = 2;
@@ -37,10 +41,23 @@ impl PasswordCache {
         right.get(user).is_some_and(|(hash, known)| hash == stored && *known == self.key.hash_one((user, password)))
     }
 
+    /// Forgets users that there are no more.
+    fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        self.right.lock().unwrap_or_else(PoisonError::into_inner).retain(|user, _| is_there(user));
+    }
+
     fn remember(&self, user: &str, stored: String, password: &str) {
         let known = self.key.hash_one((user, password));
         self.right.lock().unwrap_or_else(PoisonError::into_inner).insert(user.to_owned(), (stored, known));
     }
+}
+
+/// A session of this node.
+pub(crate) struct OpenSession {
+    pub(super) user: Arc<str>,
+    /// The user's number, where it was declared.
+    pub(super) number: Option<u64>,
+    pub(super) events: EventSender,
 }
 
 /// A password could not be hashed.
@@ -88,9 +105,41 @@ impl Inner {
         Ok(identity)
     }
 
-    /// Makes a user, or gives it a new password.
+    /// Hashes a password, not more than a few at a time.
+    pub(super) async fn hash_password(&self, password: String) -> Result<String, String> {
+        let _permit = self.passwords.checks.acquire().await.map_err(|error| error.to_string())?;
+        let user = hash(password, false).await.map_err(|error| error.to_string())?;
+        Ok(user.password_hash)
+    }
+
+    /// Makes a user that may do everything, or gives it a new password.
     pub(super) async fn put_user(&self, name: String, password: String, loopback_only: bool) -> Result<(), String> {
         let user = hash(password, loopback_only).await.map_err(|error| error.to_string())?;
-        self.change(Command::PutUser { name, user }).await.map(|_| ()).map_err(|refusal| refusal.to_string())
+        match self.change(Command::PutUser { name, user }).await {
+            Ok(Answer::Denied(why)) => Err(refusal_of(why, "/").to_string()),
+            other => other.map(|_| ()).map_err(|refusal| refusal.to_string()),
+        }
+    }
+
+    /// Lets the sessions of users go that go, until the node stops.
+    pub(super) async fn let_go_of_users(self: Arc<Self>, mut users: watch::Receiver<u64>) {
+        while users.changed().await.is_ok() && !self.is_stopping() {
+            let open: Vec<_> = {
+                let sessions = self.sessions();
+                let open = sessions.values();
+                open.map(|session| (session.user.clone(), session.number, session.events.clone())).collect()
+            };
+            let told = self.catalogue(|catalogue| {
+                let gone = open.iter().filter(|(user, number, _)| !is_same(*number, &catalogue.standing(user)));
+                for (user, _, events) in gone {
+                    // The session may be going.
+                    let _ = events.send(Event::Closing(format!("user '{user}' was deleted")));
+                }
+                self.passwords.keep(|user| catalogue.records.users.contains_key(user));
+            });
+            if let Err(error) = told {
+                tracing::debug!(%error, "sessions of users that went were not told yet");
+            }
+        }
     }
 }

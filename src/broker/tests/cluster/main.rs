@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 mod damage;
 mod draining;
 mod logs;
+mod users;
 
 /// Bytes of a segment, where a test needs no others.
 const SEGMENT_BYTES: u64 = 4 << 20;
