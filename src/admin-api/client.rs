@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     AdminError, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Safety, TopicDeclaration,
-    TopicList, TopicRemoval, TopicView, TopicsAfter, routes,
+    TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView, routes,
 };
 
 /// The longest that a call may take, but [`Client::hand_over`].
@@ -288,7 +288,37 @@ impl Client {
         self.send(Method::DELETE, routes::TOPIC, removal).await
     }
 
-    /// Makes a user, or gives it a new password.
+    /// Declares a user, and gives it as it is then.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; refused as [`Incompatible`](crate::Reason::Incompatible) where the cluster itself has a user of that
+    /// name.
+    pub async fn declare_user(&self, user: &UserDeclaration) -> Result<UserView, CallError> {
+        let body = written(routes::USER, user)?;
+        let (status, body) = self.call(Method::PUT, routes::USER, body, self.timeout).await?;
+        self.read(routes::USER, status, &body)
+    }
+
+    /// All users.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn users(&self) -> Result<Vec<UserView>, CallError> {
+        self.get(routes::USERS).await
+    }
+
+    /// Removes a user; success where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn remove_user(&self, removal: &UserRemoval) -> Result<(), CallError> {
+        self.send(Method::DELETE, routes::USER, removal).await
+    }
+
+    /// Makes a user that may do everything, or gives it a new password.
     ///
     /// # Errors
     ///

@@ -11,7 +11,7 @@
 //! | `status.rs` | what a node and its cluster say of themselves |
 //! | `formation.rs` | how a cluster is formed, once |
 //! | `placement.rs` | a node that is emptied, and goes |
-//! | `topic.rs` | a topic as it is declared, and as it is |
+//! | `topic.rs`, `user.rs` | a topic and a user, as they are declared, and as they are |
 //! | `error.rs` | why a call was refused |
 //! | `port.rs` | [`AdminPort`]: what `management` serves |
 //! | `routes.rs` | where each call is served |
@@ -28,6 +28,7 @@ mod port;
 pub mod routes;
 mod status;
 mod topic;
+mod user;
 
 pub use client::{CALL_TIMEOUT, CallError, Client, ClientError, HAND_OVER_TIMEOUT};
 pub use configuration::{Configuration, Listener, Protocol};
@@ -37,6 +38,7 @@ pub use placement::{Draining, NodeRemoval};
 pub use port::AdminPort;
 pub use status::{ClusterStatus, DiskUse, NodeStatus, NodeView, Phase, Safety, ShardView};
 pub use topic::{
-    Adoption, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicList, TopicLog, TopicOwner, TopicRemoval,
+    Adoption, Owner, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicList, TopicLog, TopicRemoval,
     TopicView, TopicsAfter,
 };
+pub use user::{Permission, UserDeclaration, UserDeclared, UserRemoval, UserView};

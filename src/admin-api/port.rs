@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::{
     AdminError, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Safety, TopicDeclaration,
-    TopicList, TopicRemoval, TopicView, TopicsAfter,
+    TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView,
 };
 
 /// A node, as the admin API sees it. Cheap to clone. Every call is bounded in time.
@@ -46,6 +46,15 @@ pub trait AdminPort: Clone + Send + Sync + 'static {
     /// Removes a topic; success where it is not there.
     fn remove_topic(&self, removal: TopicRemoval) -> impl Future<Output = Result<(), AdminError>> + Send;
 
-    /// Makes a user, or gives it a new password.
+    /// Declares a user.
+    fn declare_user(&self, user: UserDeclaration) -> impl Future<Output = Result<UserView, AdminError>> + Send;
+
+    /// All users.
+    fn users(&self) -> impl Future<Output = Result<Vec<UserView>, AdminError>> + Send;
+
+    /// Removes a user; success where it is not there.
+    fn remove_user(&self, removal: UserRemoval) -> impl Future<Output = Result<(), AdminError>> + Send;
+
+    /// Makes a user that may do everything, or gives it a new password.
     fn put_user(&self, user: NewUser) -> impl Future<Output = Result<(), AdminError>> + Send;
 }

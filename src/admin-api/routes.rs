@@ -42,5 +42,9 @@ pub const TOPICS: &str = "/admin/v1/topics";
 /// after at most five seconds.
 pub const TOPICS_AFTER: &str = "/admin/v1/topics/after";
 
-/// `PUT` a [`NewUser`](crate::NewUser): 204.
+/// `PUT` a [`UserDeclaration`](crate::UserDeclaration): [`UserView`](crate::UserView). `DELETE` with a
+/// [`UserRemoval`](crate::UserRemoval) as its body: 204.
+pub const USER: &str = "/admin/v1/user";
+
+/// `GET`: a list of [`UserView`](crate::UserView). `PUT` a [`NewUser`](crate::NewUser): 204.
 pub const USERS: &str = "/admin/v1/users";

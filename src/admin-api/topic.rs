@@ -14,7 +14,7 @@ pub struct TopicDeclaration {
     /// Its name, and its exchange's.
     pub name: String,
     /// Who declares it.
-    pub owner: TopicOwner,
+    pub owner: Owner,
     /// What to do with what is there already and has no owner.
     pub adoption: Adoption,
     /// `topic`, `direct` or `fanout`.
@@ -46,10 +46,10 @@ pub struct TopicLog {
     pub max_bytes: Option<u64>,
 }
 
-/// Who declares a topic. A topic has one owner; the second one is refused with [`Reason::Owned`](crate::Reason::Owned).
+/// Who declares a topic or a user. Each has one owner; the second one is refused with [`Reason::Owned`](crate::Reason::Owned).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TopicOwner {
+pub struct Owner {
     /// Namespace and name of the resource, for people to read: `shop/order-created`.
     pub name: String,
     /// Its uid.

@@ -249,7 +249,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// What the protocols can carry as a short text.
-fn is_text(text: &str) -> bool {
+pub(crate) fn is_text(text: &str) -> bool {
     text.len() <= 255 && !text.contains(['\0', '\n', '\r'])
 }
 

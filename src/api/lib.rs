@@ -3,7 +3,7 @@
 //! ```text
 //!   YAML file ----parse----+
 //!                          v
-//!   API server ------> MessageQueue, Topic --check--> Cluster, CheckedTopic    (types that cannot be wrong)
+//!   API server ------> MessageQueue, Topic, User --check--> Cluster, CheckedTopic, CheckedUser    (types that cannot be wrong)
 //!                          |
 //!                          +--generate--> crds/, charts/ferrymq/templates/crds/, docs/reference.md, docs/conditions.md
 //! ```
@@ -12,9 +12,10 @@
 //! |---|---|
 //! | `message_queue.rs`, `message_queue_status.rs` | [`MessageQueue`]: a cluster of brokers |
 //! | `topic.rs`, `topic_status.rs` | [`Topic`]: an exchange, its bindings and its queues |
+//! | `user.rs`, `user_status.rs` | [`User`]: who may log in, and what it may do |
 //! | `condition.rs` | every type of condition, and every reason, with the sentence that documents it |
 //! | `sentence.rs` | what is said of a wrong field, at admission and elsewhere |
-//! | `cluster.rs`, `checked_topic.rs` | the checked forms |
+//! | `cluster.rs`, `checked_topic.rs`, `checked_user.rs` | the checked forms |
 //! | `upgrade.rs` | when brokers may be restarted |
 //! | `quantity.rs`, `time_span.rs` | sizes and times as people write them |
 //! | `parse.rs`, `yaml.rs` | a file of resources, with line and field of what is wrong in it |
@@ -28,6 +29,7 @@
 #![allow(unreachable_pub)]
 
 mod checked_topic;
+mod checked_user;
 mod cluster;
 mod condition;
 mod generate;
@@ -44,9 +46,12 @@ mod time_span;
 mod topic;
 mod topic_status;
 mod upgrade;
+mod user;
+mod user_status;
 mod yaml;
 
 pub use checked_topic::{CheckedLog, CheckedQueue, CheckedTopic};
+pub use checked_user::CheckedUser;
 pub use cluster::{Cluster, ClusterStorage, ListenerPort, PodSettings};
 pub use condition::{ConditionType, Reason, condition};
 pub use generate::{GeneratedFile, crds, crds_yaml, generated_files};
@@ -67,6 +72,8 @@ pub use topic::{
 };
 pub use topic_status::{TopicQueueStatus, TopicStatus};
 pub use upgrade::{Approval, MaintenanceWindow, UpgradePolicy, UpgradeSpec, Window};
+pub use user::{PasswordSecret, PermissionSpec, User, UserDeletionPolicy, UserSpec};
+pub use user_status::UserStatus;
 
 /// The API group.
 pub const GROUP: &str = "ferrymq.io";

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::{
-    CheckedTopic, Cluster, GROUP, MessageQueue, Problem, Topic, VERSION,
+    CheckedTopic, CheckedUser, Cluster, GROUP, MessageQueue, Problem, Topic, User, VERSION,
     yaml::{Node, Place, Step, YamlError, documents},
 };
 
@@ -19,6 +19,8 @@ pub enum Resource {
     MessageQueue(Box<MessageQueue>, Box<Cluster>),
     /// A topic, as it was written and as it was checked.
     Topic(Box<Topic>, Box<CheckedTopic>),
+    /// A user, as it was written and as it was checked.
+    User(Box<User>, Box<CheckedUser>),
     /// Something of Kubernetes' own, which is none of ours.
     Other {
         /// Its API version.
@@ -128,9 +130,14 @@ fn read(document: &Node) -> Result<Resource, Wrong> {
             let checked = CheckedTopic::check(&resource).map_err(|invalid| first(&invalid.problems))?;
             Ok(Resource::Topic(Box::new(resource), Box::new(checked)))
         }
+        "User" => {
+            let resource: User = typed(value)?;
+            let checked = CheckedUser::check(&resource).map_err(|invalid| first(&invalid.problems))?;
+            Ok(Resource::User(Box::new(resource), Box::new(checked)))
+        }
         _ => Err(Wrong::field(
             "kind",
-            format!("'{kind}' is no kind of {GROUP}/{VERSION}; there are MessageQueue and Topic"),
+            format!("'{kind}' is no kind of {GROUP}/{VERSION}; there are MessageQueue, Topic and User"),
         )),
     }
 }
@@ -196,7 +203,8 @@ fn written(path: &[Step]) -> String {
     text
 }
 
-/// What only several resources together can tell: two of one name, a topic whose cluster is not there or too small.
+/// What only several resources together can tell: two of one name, a topic or user whose cluster is not
+/// there or too small.
 fn check_together(file: &str, documents: &[Node], resources: &[Resource]) -> Result<(), ParseError> {
     let mut names = BTreeSet::new();
     let mut clusters = BTreeMap::new();
@@ -207,6 +215,7 @@ fn check_together(file: &str, documents: &[Node], resources: &[Resource]) -> Res
                 ("MessageQueue", cluster.namespace.clone(), resource.name_any())
             }
             Resource::Topic(_, topic) => ("Topic", topic.namespace.clone(), topic.resource.clone()),
+            Resource::User(_, user) => ("User", user.namespace.clone(), user.resource.clone()),
             Resource::Other { .. } => continue,
         };
         if !names.insert((kind, namespace, name.clone())) {
@@ -214,35 +223,66 @@ fn check_together(file: &str, documents: &[Node], resources: &[Resource]) -> Res
                 .at(file, document));
         }
     }
-    let mut topics = BTreeMap::new();
+    let mut taken = BTreeMap::new();
     for (document, resource) in documents.iter().zip(resources) {
-        let Resource::Topic(_, topic) = resource else { continue };
-        match clusters.get(&(topic.namespace.clone(), topic.cluster.clone())) {
-            None => {
-                let there: Vec<_> = clusters
-                    .keys()
-                    .filter(|(namespace, _)| *namespace == topic.namespace)
-                    .map(|(_, name)| name.as_str())
-                    .collect();
-                let hint = if there.is_empty() { "has none".to_owned() } else { format!("has {}", there.join(", ")) };
-                let sentence = format!("there is no MessageQueue {} in this file; it {hint}", topic.cluster);
-                return Err(Wrong::new(steps("spec.cluster"), sentence).at(file, document));
-            }
-            Some(brokers) => topic.fits(*brokers).map_err(|problem| Wrong::from(&problem).at(file, document))?,
+        let Some(Member { kind, namespace, resource: name, cluster, named, names_itself }) = Member::of(resource)
+        else {
+            continue;
+        };
+        let Some(brokers) = clusters.get(&(namespace.clone(), cluster.clone())) else {
+            let there = clusters.keys().filter(|(other, _)| other == namespace).map(|(_, name)| name.as_str());
+            let there: Vec<_> = there.collect();
+            let hint = if there.is_empty() { "has none".to_owned() } else { format!("has {}", there.join(", ")) };
+            let sentence = format!("there is no MessageQueue {cluster} in this file; it {hint}");
+            return Err(Wrong::new(steps("spec.cluster"), sentence).at(file, document));
+        };
+        if let Resource::Topic(_, topic) = resource {
+            topic.fits(*brokers).map_err(|problem| Wrong::from(&problem).at(file, document))?;
         }
-        let place = (topic.namespace.clone(), topic.cluster.clone(), topic.virtual_host.clone(), topic.name.clone());
-        if let Some(other) = topics.insert(place, topic.resource.clone()) {
-            let field = if resource_names_itself(resource) { "spec.name" } else { "metadata.name" };
-            let sentence =
-                format!("Topic {other} has the name {} already; a topic belongs to one resource", topic.name);
+        if let Some(other) = taken.insert((kind, namespace, cluster, named), name) {
+            let field = if names_itself { "spec.name" } else { "metadata.name" };
+            let (noun, (_, named)) = (kind.to_lowercase(), named);
+            let sentence = format!("{kind} {other} has the name {named} already; a {noun} belongs to one resource");
             return Err(Wrong::new(steps(field), sentence).at(file, document));
         }
     }
     Ok(())
 }
 
-fn resource_names_itself(resource: &Resource) -> bool {
-    matches!(resource, Resource::Topic(topic, _) if topic.spec.name.is_some())
+/// What lives in a cluster.
+struct Member<'a> {
+    kind: &'static str,
+    namespace: &'a String,
+    resource: &'a String,
+    cluster: &'a String,
+    /// Its virtual host, where it has one, and its name there.
+    named: (&'a str, &'a String),
+    /// Its name is not its resource's.
+    names_itself: bool,
+}
+
+impl<'a> Member<'a> {
+    fn of(resource: &'a Resource) -> Option<Self> {
+        match resource {
+            Resource::Topic(written, topic) => Some(Self {
+                kind: "Topic",
+                namespace: &topic.namespace,
+                resource: &topic.resource,
+                cluster: &topic.cluster,
+                named: (&topic.virtual_host, &topic.name),
+                names_itself: written.spec.name.is_some(),
+            }),
+            Resource::User(written, user) => Some(Self {
+                kind: "User",
+                namespace: &user.namespace,
+                resource: &user.resource,
+                cluster: &user.cluster,
+                named: ("", &user.name),
+                names_itself: written.spec.name.is_some(),
+            }),
+            Resource::MessageQueue(..) | Resource::Other { .. } => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use kube::{CustomResourceExt, core::cel::Validator};
 use serde_json::{Value, json};
 
-use crate::{MessageQueue, Topic, sentence, yaml::documents};
+use crate::{MessageQueue, Topic, User, sentence, yaml::documents};
 
 /// What the rules say of a resource with this name and spec, that had another spec before. Defaults are filled in, as the
 /// API server does before it checks.
@@ -58,6 +58,14 @@ fn topic(spec: &str) -> Vec<String> {
 
 fn topic_change(from: &str, to: &str) -> Vec<String> {
     complaints::<Topic>("order-created", to, Some(from))
+}
+
+fn user(spec: &str) -> Vec<String> {
+    complaints::<User>("billing", spec, None)
+}
+
+fn user_change(from: &str, to: &str) -> Vec<String> {
+    complaints::<User>("billing", to, Some(from))
 }
 
 #[test]
@@ -160,4 +168,38 @@ fn a_topic_that_cannot_be_is_refused_with_a_sentence() {
         assert_eq!(topic(spec), [sentence], "{spec}");
     }
     assert_eq!(complaints::<Topic>("amq.mine", "{cluster: orders}", None), [sentence::TOPIC_NAME]);
+}
+
+#[test]
+fn a_user_that_cannot_be_is_refused_with_a_sentence() {
+    assert_eq!(user("{cluster: orders}"), Vec::<String>::new());
+    let all = "{cluster: orders, name: \"büro 1\", passwordSecret: {name: s, usernameKey: user}, deletionPolicy: Retain, \
+               permissions: [{configure: '', write: '^orders\\.', read: .*}, {virtualHost: shop}]}";
+    assert_eq!(user(all), Vec::<String>::new());
+    for (spec, sentence) in [
+        ("{cluster: ''}", sentence::USER_CLUSTER),
+        ("{cluster: orders, name: ''}", sentence::USER_NAME),
+        ("{cluster: orders, name: \"a\\tb\"}", sentence::USER_NAME),
+        ("{cluster: orders, passwordSecret: {name: ''}}", sentence::PASSWORD_SECRET),
+        ("{cluster: orders, passwordSecret: {name: s, passwordKey: ''}}", sentence::SECRET_KEY),
+        ("{cluster: orders, permissions: [{virtualHost: ''}]}", sentence::VIRTUAL_HOST),
+    ] {
+        assert_eq!(user(spec), [sentence], "{spec}");
+    }
+    for field in ["configure", "write", "read"] {
+        // The rule cannot be evaluated then, and the API server says why beside the sentence.
+        assert_eq!(user(&format!("{{cluster: orders, permissions: [{{{field}: 'a('}}]}}")).len(), 1, "{field}");
+    }
+    let long = "a".repeat(201);
+    assert_eq!(complaints::<User>(&long, "{cluster: orders}", None), [sentence::USER_RESOURCE_NAME]);
+}
+
+#[test]
+fn whose_user_it_is_and_its_name_stay() {
+    let user = "{cluster: orders, name: billing}";
+    assert_eq!(user_change(user, "{cluster: others, name: billing}"), [sentence::USER_CLUSTER_CHANGED]);
+    assert_eq!(user_change(user, "{cluster: orders, name: other}"), [sentence::USER_NAME_CHANGED]);
+    assert_eq!(user_change(user, "{cluster: orders}"), [sentence::USER_NAME_CHANGED]);
+    let other = "{cluster: orders, name: billing, permissions: [{read: .*}], deletionPolicy: Retain}";
+    assert_eq!(user_change(user, other), Vec::<String>::new());
 }

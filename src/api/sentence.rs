@@ -107,3 +107,27 @@ pub(crate) const ROUTING_KEYS_TOO_MANY: &str = "a queue has at most 64 routing k
 pub(crate) const BINDING_SOURCE: &str = "bindings.source is the name of another exchange, has 1 to 255 bytes and no line break, and is not the topic itself";
 
 pub(crate) const BINDINGS_TOO_MANY: &str = "a topic has at most 256 bindings; use a pattern";
+
+pub(crate) const USER_NAME: &str = "a user's name has 1 to 255 bytes and no control characters";
+
+pub(crate) const USER_NAME_CHANGED: &str =
+    "the name of a user cannot be changed; make a second User, and delete this one when nobody uses it any more";
+
+pub(crate) const USER_RESOURCE_NAME: &str =
+    "the name of a User becomes part of the name of its Secret: use at most 200 characters; spec.name may be longer";
+
+pub(crate) const USER_CLUSTER: &str =
+    "cluster is the name of a MessageQueue in the same namespace, and must not be empty";
+
+pub(crate) const USER_CLUSTER_CHANGED: &str = "cluster cannot be changed; make a second User in the other cluster";
+
+pub(crate) const PASSWORD_SECRET: &str = "passwordSecret.name is the name of a Secret in the same namespace; leave passwordSecret out to have a password made";
+
+pub(crate) const SECRET_KEY: &str = "a key of a Secret must not be empty; leave it out for the usual one";
+
+pub(crate) const EXPRESSION: &str = "a permission is a regular expression of at most 1024 characters (RE2: no look-around, no back-references), such as ^orders\\.; an empty one allows nothing, and .* everything";
+
+pub(crate) const PERMISSION_TWICE: &str =
+    "two permissions are of the same virtual host; write one of them, with both expressions joined by |";
+
+pub(crate) const PERMISSIONS_TOO_MANY: &str = "a user has permissions on at most 64 virtual hosts";

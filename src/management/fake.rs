@@ -7,7 +7,7 @@ use std::{
 
 use ferrymq_admin_api::{
     AdminError, AdminPort, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase, Reason, Safety,
-    TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter,
+    TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserDeclared, UserRemoval, UserView,
 };
 
 #[derive(Clone, Default)]
@@ -21,6 +21,7 @@ struct State {
     draining: Option<u32>,
     topics: Vec<TopicDeclaration>,
     users: Vec<String>,
+    declared: Vec<UserView>,
 }
 
 impl FakeNode {
@@ -145,6 +146,26 @@ impl AdminPort for FakeNode {
             return Err(AdminError::new(Reason::NotEmpty, format!("topic {} has 3 messages", removal.name)));
         }
         self.state().topics.retain(|topic| topic.name != removal.name);
+        Ok(())
+    }
+
+    async fn declare_user(&self, user: UserDeclaration) -> Result<UserView, AdminError> {
+        self.formed().await?;
+        let UserDeclaration { name, owner, password_version, permissions, .. } = user;
+        let view =
+            UserView { name, declared: Some(UserDeclared { owner: Some(owner), password_version, permissions }) };
+        self.state().declared.push(view.clone());
+        Ok(view)
+    }
+
+    async fn users(&self) -> Result<Vec<UserView>, AdminError> {
+        self.formed().await?;
+        Ok(self.state().declared.clone())
+    }
+
+    async fn remove_user(&self, removal: UserRemoval) -> Result<(), AdminError> {
+        self.formed().await?;
+        self.state().declared.retain(|user| user.name != removal.name);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use axum::{extract::State, http::StatusCode};
 use ferrymq_admin_api::{
     AdminPort, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Reason, Safety, TopicDeclaration,
-    TopicList, TopicRemoval, TopicView, TopicsAfter,
+    TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView,
 };
 
 use crate::{
@@ -77,6 +77,25 @@ pub(crate) async fn remove_topic<P: AdminPort>(
     Json(removal): Json<TopicRemoval>,
 ) -> Answer<StatusCode> {
     port.remove_topic(removal).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn declare_user<P: AdminPort>(
+    State(port): State<P>,
+    Json(user): Json<UserDeclaration>,
+) -> Answer<Json<UserView>> {
+    Ok(Json(port.declare_user(user).await?))
+}
+
+pub(crate) async fn users<P: AdminPort>(State(port): State<P>) -> Answer<Json<Vec<UserView>>> {
+    Ok(Json(port.users().await?))
+}
+
+pub(crate) async fn remove_user<P: AdminPort>(
+    State(port): State<P>,
+    Json(removal): Json<UserRemoval>,
+) -> Answer<StatusCode> {
+    port.remove_user(removal).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

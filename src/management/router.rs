@@ -27,7 +27,8 @@ pub fn router<P: AdminPort>(port: P, token: Token) -> Router {
         .route(routes::TOPIC, put(handlers::declare_topic::<P>).delete(handlers::remove_topic::<P>))
         .route(routes::TOPICS, get(handlers::topics::<P>))
         .route(routes::TOPICS_AFTER, post(handlers::topics_after::<P>))
-        .route(routes::USERS, put(handlers::put_user::<P>))
+        .route(routes::USER, put(handlers::declare_user::<P>).delete(handlers::remove_user::<P>))
+        .route(routes::USERS, get(handlers::users::<P>).put(handlers::put_user::<P>))
         .method_not_allowed_fallback(not_served)
         // Also before the fallback, so that nobody learns without the token what is served here.
         .fallback(not_served)

@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ferrymq_admin_api::{
-    Adoption, Client, Draining, Formation, NewUser, NodeRemoval, Phase, Reason, TopicDeclaration, TopicOwner,
-    TopicRemoval, routes,
+    Adoption, Client, Draining, Formation, NewUser, NodeRemoval, Owner, Phase, Reason, TopicDeclaration, TopicRemoval,
+    UserDeclaration, UserRemoval, routes,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -70,7 +70,7 @@ fn topic(name: &str) -> TopicDeclaration {
     TopicDeclaration {
         virtual_host: "/".to_owned(),
         name: name.to_owned(),
-        owner: TopicOwner { name: format!("shop/{name}"), uid: "u".to_owned() },
+        owner: Owner { name: format!("shop/{name}"), uid: "u".to_owned() },
         adoption: Adoption::AdoptIfCompatible,
         exchange_type: "topic".to_owned(),
         mirrors: None,
@@ -114,6 +114,19 @@ async fn every_call_of_the_client_is_answered() {
     let user = NewUser { name: "shop".to_owned(), password: "p".to_owned(), loopback_only: false };
     client.put_user(&user).await.unwrap();
     assert_eq!(node.users(), ["guest", "shop"]);
+    let declaration = UserDeclaration {
+        name: "reader".to_owned(),
+        owner: Owner { name: "shop/reader".to_owned(), uid: "u".to_owned() },
+        password: "p".to_owned(),
+        password_version: "1".to_owned(),
+        permissions: Vec::new(),
+    };
+    let view = client.declare_user(&declaration).await.unwrap();
+    assert_eq!(view.declared.as_ref().and_then(|declared| declared.owner.clone()), Some(declaration.owner));
+    assert_eq!(client.users().await.unwrap(), [view]);
+    let removal = UserRemoval { name: "reader".to_owned(), owner_uid: "u".to_owned(), delete: true };
+    client.remove_user(&removal).await.unwrap();
+    assert_eq!(client.users().await.unwrap(), []);
     client.hand_over().await.unwrap();
     assert!(node.handed_over());
 }

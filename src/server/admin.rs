@@ -4,12 +4,12 @@ use std::{path::PathBuf, time::Duration};
 
 use ferrymq_admin_api::{
     AdminError, AdminPort, Adoption, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, NodeView,
-    Phase, QueueInTopic, QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicList, TopicLog,
-    TopicOwner, TopicRemoval, TopicView, TopicsAfter,
+    Owner, Phase, QueueInTopic, QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicList, TopicLog,
+    TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView,
 };
 use ferrymq_broker::{self as broker, FormError, Node, PlacementRefusal, TopicRefusal};
 
-use crate::disk;
+use crate::{disk, users};
 
 /// A node, as the admin API sees it.
 #[derive(Clone)]
@@ -166,6 +166,21 @@ impl AdminPort for Port {
         self.node.remove_topic(&virtual_host, &name, &owner_uid, delete, only_if_empty).await.map_err(refused)
     }
 
+    async fn declare_user(&self, user: UserDeclaration) -> Result<UserView, AdminError> {
+        self.formed()?;
+        self.node.declare_user(users::user_of(user)).await.map(users::view_of).map_err(users::refused)
+    }
+
+    async fn users(&self) -> Result<Vec<UserView>, AdminError> {
+        self.formed()?;
+        Ok(self.node.users().map_err(users::refused)?.into_iter().map(users::view_of).collect())
+    }
+
+    async fn remove_user(&self, UserRemoval { name, owner_uid, delete }: UserRemoval) -> Result<(), AdminError> {
+        self.formed()?;
+        self.node.remove_user(&name, &owner_uid, delete).await.map_err(users::refused)
+    }
+
     async fn put_user(&self, user: NewUser) -> Result<(), AdminError> {
         self.formed()?;
         let put = self.node.put_user(user.name, user.password, user.loopback_only).await;
@@ -224,7 +239,7 @@ fn view_of(view: broker::TopicView) -> TopicView {
         declaration: TopicDeclaration {
             virtual_host: topic.virtual_host,
             name: topic.name,
-            owner: TopicOwner { name: topic.owner_name, uid: topic.owner_uid },
+            owner: Owner { name: topic.owner_name, uid: topic.owner_uid },
             adoption: if topic.adopt { Adoption::AdoptIfCompatible } else { Adoption::Refuse },
             exchange_type: topic.kind.to_string(),
             mirrors: topic.mirrors,

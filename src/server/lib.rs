@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `start.rs` | [`fn@start`] and [`Running`] |
 //! | `listeners.rs` | clients' connections |
-//! | `admin.rs` | the node as the admin port |
+//! | `admin.rs`, `users.rs` | the node as the admin port |
 //! | `disk.rs` | how full the disk is |
 //! | `memory.rs` | how much memory messages may take |
 //! | `verify.rs` | looking at a broker's data while it does not run |
@@ -21,6 +21,7 @@ mod disk;
 mod listeners;
 mod memory;
 mod start;
+mod users;
 mod verify;
 
 pub use ferrymq_broker::{DataProblem, DataReport, FileReport, VerifyError};

@@ -77,6 +77,13 @@ impl Home {
         format!("amqp://guest:guest@127.0.0.1:{}/%2F", self.base_port + ordinal)
     }
 
+    /// The password of the one user of the file.
+    pub(crate) fn password(&self) -> String {
+        let users = fs::read_to_string(self.folder.path().join("data/shop/users.json")).unwrap();
+        let (_, after) = users.split_once("\"password\": \"").unwrap();
+        after.split('"').next().unwrap().to_owned()
+    }
+
     /// What is typed to run it.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(binary());

@@ -16,6 +16,7 @@ mod programs;
 use std::{
     net::TcpListener,
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
     time::Duration,
 };
 
@@ -28,6 +29,15 @@ apiVersion: ferrymq.io/v1alpha1
 kind: Topic
 metadata: {name: visits}
 spec: {cluster: shop, partitions: 3, retention: {age: 1d, bytes: 1Gi}}
+";
+
+/// A user that may read what begins with `orders.`.
+const READER: &str = "\
+---
+apiVersion: ferrymq.io/v1alpha1
+kind: User
+metadata: {name: reader}
+spec: {cluster: shop, permissions: [{read: '^orders\\.'}]}
 ";
 
 /// The cluster that the programs use, one at a time: their deadlines are not meant for a machine that is busy with all of
@@ -106,6 +116,24 @@ fn a_topic_of_the_file_keeps_what_is_published_in_partitions() {
 #[test]
 fn connections_are_opened_kept_and_refused_as_they_should_be() {
     passes(programs::python("connecting", &[&shop().uri()]));
+}
+
+#[test]
+fn a_user_of_the_file_does_what_it_may_and_is_let_go_when_it_is_gone() {
+    let home = Home::with(&format!("{}{READER}", small_shop()));
+    let dev = home.start();
+    let users = home.ctl("users");
+    assert!(users.contains("reader  default/reader  /") && users.contains("guest   the cluster"), "{users}");
+    let reader = home.uri().replace("guest:guest", &format!("reader:{}", home.password()));
+    let program = thread::scope(|threads| {
+        let program = threads.spawn(|| programs::python("permissions", &[&home.uri(), &reader, "until-deleted"]));
+        home.wait_for_ctl("cluster", "the program to read", |cluster| cluster.contains("in 4 queues"));
+        home.save(&small_shop());
+        dev.wait_for("was saved: applying it");
+        program.join()
+    });
+    passes(program.unwrap());
+    assert!(!home.ctl("users").contains("reader"), "{}", home.ctl("users"));
 }
 
 #[test]

@@ -20,8 +20,8 @@ use ferrymq_queue::QueueId;
 use ferrymq_replication::{Applied, Machine as _};
 
 use super::{
-    Answer, BindingRecord, Catalogue, CatalogueMachine, Command, ExchangeRecord, NodeRecord, Owner, Retention,
-    TopicBindingSpec, TopicLogSpec, TopicQueueSpec, TopicSpec, UserRecord,
+    Answer, BindingRecord, Catalogue, CatalogueMachine, Command, ExchangeRecord, NodeRecord, Owner, PermissionRecord,
+    Retention, TopicBindingSpec, TopicLogSpec, TopicQueueSpec, TopicSpec, UserRecord, UserSpec,
 };
 
 /// Cargo runs tests in their package's folder.
@@ -118,6 +118,14 @@ fn in_words(catalogue: &Catalogue) -> String {
     }
     for (name, user) in &records.users {
         line(format!("user {name}: {}, only from loopback {}", user.password_hash, user.loopback_only));
+        if let Some(UserSpec { owner_name, owner_uid, password_version, permissions, .. }) =
+            catalogue.declared_user(name)
+        {
+            line(format!("  declared by {owner_name} {owner_uid}, password {password_version}"));
+            for PermissionRecord { virtual_host, configure, write, read } in permissions {
+                line(format!("  on {virtual_host}: configure {configure}, write {write}, read {read}"));
+            }
+        }
     }
     for (host, content) in &records.virtual_hosts {
         line(format!("virtual host {host}"));
@@ -217,6 +225,21 @@ fn story() -> Vec<Command> {
         owner_uid: uid.into(),
         delete,
     };
+    let declared = |name: &str, uid: &str, version: &str| UserSpec {
+        name: name.into(),
+        owner_name: format!("default/{name}"),
+        owner_uid: uid.into(),
+        password_version: version.into(),
+        permissions: vec![PermissionRecord {
+            virtual_host: host(),
+            configure: String::new(),
+            write: "^orders$".into(),
+            read: ".*".into(),
+        }],
+    };
+    let declare_user = |user, hash: Option<&str>| Command::DeclareUser { user, password_hash: hash.map(str::to_owned) };
+    let remove_user =
+        |name: &str, uid: &str, delete| Command::RemoveUser { name: name.into(), owner_uid: uid.into(), delete };
     let owner = |session| Some(Owner { node: 2, run: 1, session });
     vec![
         queue("early", None, None),
@@ -274,5 +297,14 @@ fn story() -> Vec<Command> {
         // In the place of another one, which is then in no group any more.
         Command::AddNode(node(1, "f", "west")),
         Command::ForgetNode { node: 2 },
+        declare_user(declared("billing", "uid-6", "1"), Some("$argon2id$3")),
+        declare_user(declared("billing", "uid-7", "1"), Some("$argon2id$4")),
+        declare_user(declared("billing", "uid-6", "2"), None),
+        declare_user(declared("guest", "uid-6", "1"), Some("$argon2id$5")),
+        declare_user(declared("passing", "uid-8", "1"), Some("$argon2id$6")),
+        remove_user("passing", "uid-8", true),
+        declare_user(declared("left", "uid-9", "1"), Some("$argon2id$7")),
+        remove_user("left", "uid-9", false),
+        Command::PutUser { name: "billing".into(), user: user("$argon2id$8", false) },
     ]
 }

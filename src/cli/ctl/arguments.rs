@@ -39,6 +39,8 @@ pub enum Command {
     Cluster,
     /// Shows the topics and their queues.
     Topics,
+    /// Shows the users and what they may do.
+    Users,
     /// Says whether the broker may stop without a shard losing its majority.
     SafeToStop,
     /// Gives all that the broker leads to others; it leads nothing more until it is started again.

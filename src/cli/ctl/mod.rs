@@ -88,6 +88,7 @@ pub async fn run(arguments: &Arguments) -> Result<Answer, CtlError> {
         Command::Node => print::node(&client()?.node().await?).into(),
         Command::Cluster => print::cluster(&client()?.cluster().await?).into(),
         Command::Topics => print::topics(&client()?.topics().await?.topics).into(),
+        Command::Users => print::users(&client()?.users().await?).into(),
         Command::SafeToStop => print::safety(&client()?.safe_to_stop().await?).into(),
         Command::HandOver => hand_over(&client()?).await?.into(),
         Command::Drain { ordinal, undo, no_wait } => drain::run(&client()?, *ordinal, *undo, *no_wait).await?.into(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ferrymq_admin_api::{ClusterStatus, NodeStatus, Safety, TopicView};
+use ferrymq_admin_api::{ClusterStatus, NodeStatus, Safety, TopicView, UserView};
 
 use crate::table::Table;
 
@@ -82,6 +82,33 @@ pub(super) fn topics(topics: &[TopicView]) -> String {
         }
         for queue in topic.queues.iter().chain(&topic.partitions) {
             row(&queue.name, queue.messages.to_string(), queue.consumers.to_string());
+        }
+    }
+    table.to_string()
+}
+
+pub(super) fn users(users: &[UserView]) -> String {
+    let mut table = Table::new(["USER", "OWNER", "VHOST", "CONFIGURE", "WRITE", "READ"]);
+    for user in users {
+        let Some(declared) = &user.declared else {
+            table.row([&user.name, "the cluster", "every one", ".*", ".*", ".*"].map(str::to_owned));
+            continue;
+        };
+        let owner = declared.owner.as_ref().map(|owner| owner.name.clone()).unwrap_or_default();
+        if declared.permissions.is_empty() {
+            let none = String::new;
+            table.row([user.name.clone(), owner, "none".to_owned(), none(), none(), none()]);
+            continue;
+        }
+        for permission in &declared.permissions {
+            table.row([
+                user.name.clone(),
+                owner.clone(),
+                permission.virtual_host.clone(),
+                permission.configure.clone(),
+                permission.write.clone(),
+                permission.read.clone(),
+            ]);
         }
     }
     table.to_string()

@@ -66,6 +66,24 @@ async fn a_cluster_is_shown_by_brokers_and_shards() {
 }
 
 #[tokio::test]
+async fn users_are_shown_with_what_they_may_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = r#"[{"name":"billing","declared":{"owner":{"name":"shop/billing","uid":"u"},"passwordVersion":"1",
+        "permissions":[{"virtualHost":"/","configure":"","write":"","read":"^orders\\."}]}},
+        {"name":"idle","declared":{"owner":null,"passwordVersion":"1","permissions":[]}},
+        {"name":"user-1","declared":null}]"#;
+    let config = broker(folder.path(), "200 OK", body).await;
+    let answer = run(&typed(&format!("users --config {config}"))).await.unwrap();
+    assert_eq!(
+        answer.text,
+        "USER     OWNER         VHOST      CONFIGURE  WRITE  READ\n\
+         billing  shop/billing  /          -          -      ^orders\\.\n\
+         idle     -             none       -          -\n\
+         user-1   the cluster   every one  .*         .*     .*\n"
+    );
+}
+
+#[tokio::test]
 async fn a_broker_without_a_cluster_hands_over_nothing_and_may_stop() {
     let folder = tempfile::tempdir().unwrap();
     let body = r#"{"reason":"NotFormed","message":"belongs to no cluster"}"#;

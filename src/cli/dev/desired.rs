@@ -1,12 +1,13 @@
 //! What the file asks for; what of it cannot be done while the cluster runs.
 
-use ferrymq_api::{CheckedTopic, Cluster, ParseError, Resource, parse_resources};
+use ferrymq_api::{CheckedTopic, CheckedUser, Cluster, ParseError, Resource, parse_resources};
 
 /// One cluster and what lives in it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Desired {
     pub(super) cluster: Cluster,
     pub(super) topics: Vec<CheckedTopic>,
+    pub(super) users: Vec<CheckedUser>,
     /// What of the file is not for us, as sentences.
     pub(super) passed_over: Vec<String>,
 }
@@ -38,11 +39,12 @@ pub enum DesiredError {
 impl Desired {
     /// Reads a file of resources.
     pub(super) fn read(text: &str, file: &str) -> Result<Self, DesiredError> {
-        let (mut clusters, mut topics, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut clusters, mut topics, mut users, mut passed_over) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for resource in parse_resources(text, file)? {
             match resource {
                 Resource::MessageQueue(_, cluster) => clusters.push(*cluster),
                 Resource::Topic(_, topic) => topics.push(*topic),
+                Resource::User(_, user) => users.push(*user),
                 Resource::Other { kind, name, line, .. } => {
                     passed_over.push(format!("{file}:{line}: {kind} {name} is for Kubernetes; dev passes it over"));
                 }
@@ -57,7 +59,7 @@ impl Desired {
             }
         }
         match clusters.pop() {
-            Some(cluster) => Ok(Self { cluster, topics, passed_over }),
+            Some(cluster) => Ok(Self { cluster, topics, users, passed_over }),
             None => Err(DesiredError::NoCluster { file: file.to_owned() }),
         }
     }

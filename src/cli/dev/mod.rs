@@ -21,6 +21,7 @@
 //! | `crew.rs` | the brokers that run, and how all of them stop |
 //! | `formation.rs` | the cluster is formed once, and that is recorded before |
 //! | `topics.rs` | topics as they are declared, and taken away |
+//! | `users.rs` | users, and their passwords |
 //! | `reconciler.rs` | a step closer to what the file asks for, again and again |
 //! | `conditions.rs`, `report.rs` | what is so, and how it is printed |
 //!
@@ -39,6 +40,7 @@ mod reconciler;
 mod report;
 mod run;
 mod topics;
+mod users;
 mod watch;
 
 #[cfg(test)]

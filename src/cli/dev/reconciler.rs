@@ -9,7 +9,7 @@ use std::{
 use ferrymq_admin_api::{
     AdminError, CallError, Client, ClusterStatus, NodeStatus, Phase, Reason, TopicDeclaration, TopicView,
 };
-use ferrymq_api::CheckedTopic;
+use ferrymq_api::{CheckedTopic, CheckedUser};
 use tokio::task::JoinSet;
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
     formation::{self, Record, Step},
     place::{Place, PlaceError},
     topics::{self, Declared},
+    users::Users,
 };
 use crate::told::told;
 
@@ -36,6 +37,7 @@ pub(super) struct Reconciler {
     record: Option<Record>,
     declared: Vec<Declared>,
     wanted: Vec<CheckedTopic>,
+    users: Users,
     /// What came of the topics that are wanted, by resource.
     outcomes: BTreeMap<String, Attempt>,
     /// Why topics that are to go are still there, by resource and name.
@@ -72,6 +74,7 @@ impl Reconciler {
         Ok(Self {
             record: place.read(formation::FILE)?,
             declared: place.read(topics::FILE)?.unwrap_or_default(),
+            users: Users::new(&place)?,
             cluster,
             place,
             clients,
@@ -82,12 +85,13 @@ impl Reconciler {
         })
     }
 
-    /// From now on these topics are wanted, and those that were wanted before are not.
+    /// From now on these topics and users are wanted, and those that were wanted before are not.
     ///
     /// # Errors
     ///
     /// [`PlaceError`] where that cannot be recorded; then nothing has changed.
-    pub(super) fn want(&mut self, wanted: Vec<CheckedTopic>) -> Result<(), PlaceError> {
+    pub(super) fn want(&mut self, wanted: Vec<CheckedTopic>, users: Vec<CheckedUser>) -> Result<(), PlaceError> {
+        self.users.want(&self.place, users)?;
         let declared = topics::recorded(&self.declared, &wanted);
         if declared != self.declared {
             self.place.write(topics::FILE, &declared)?;
@@ -114,8 +118,11 @@ impl Reconciler {
             .map(|(_, client)| client.clone());
         let (mut status, mut unreachable) = (None, None);
         if let (Step::Formed, Some(client)) = (&step, serving) {
-            match self.topics(&client).await? {
-                Ok(seen) => status = Some(seen),
+            match self.users.pass(&self.place, &client).await? {
+                Ok(()) => match self.topics(&client).await? {
+                    Ok(seen) => status = Some(seen),
+                    Err(error) => unreachable = Some(told(&error)),
+                },
                 Err(error) => unreachable = Some(told(&error)),
             }
         }
@@ -136,6 +143,7 @@ impl Reconciler {
         for ((resource, _), refused) in &self.going {
             conditions.push(conditions::of_going_topic(resource, refused));
         }
+        conditions.extend(self.users.conditions(status.is_some(), unreachable.as_deref()));
         Ok(Seen { nodes, conditions })
     }
 
@@ -237,7 +245,8 @@ impl Reconciler {
     }
 }
 
-fn refusal(error: CallError) -> AdminError {
+/// Why a call was refused, or could not be made.
+pub(super) fn refusal(error: CallError) -> AdminError {
     match error {
         CallError::Refused(refused) => refused,
         other => AdminError::new(Reason::Unavailable, told(&other)),

@@ -222,8 +222,8 @@ impl Supervision {
             if let Some(desired) = wanted.take() {
                 let notes = desired::not_done(&started_as, self.brokers, self.mirrors, &desired.cluster);
                 let other = desired.cluster.name != started_as.name;
-                // Topics of another cluster are none of this one's, and this one's are not gone.
-                match if other { Ok(()) } else { self.reconciler.want(desired.topics.clone()) } {
+                // Topics and users of another cluster are none of this one's, and this one's are not gone.
+                match if other { Ok(()) } else { self.reconciler.want(desired.topics.clone(), desired.users.clone()) } {
                     Ok(()) => {
                         self.notes = notes.into_iter().chain(desired.passed_over.iter().cloned()).collect();
                         self.running = desired;

@@ -13,7 +13,7 @@ use std::{
 
 use ferrymq_admin_api::{
     AdminError, AdminPort, ClusterStatus, Configuration, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase,
-    Reason, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter,
+    Reason, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserDeclared, UserRemoval, UserView,
 };
 use ferrymq_management::{Token, serve};
 use tempfile::TempDir;
@@ -51,6 +51,7 @@ struct Known {
     recorded: bool,
     topics: Vec<TopicDeclaration>,
     removed: Vec<TopicRemoval>,
+    users: Vec<UserDeclaration>,
     refuse_topics: Option<AdminError>,
     /// The broker that does not start.
     broken: Option<u32>,
@@ -196,6 +197,22 @@ impl AdminPort for FakeNode {
         Ok(())
     }
 
+    async fn declare_user(&self, user: UserDeclaration) -> Result<UserView, AdminError> {
+        let mut known = self.cluster.known();
+        known.users.retain(|other| other.name != user.name);
+        known.users.push(user.clone());
+        Ok(user_view(user))
+    }
+
+    async fn users(&self) -> Result<Vec<UserView>, AdminError> {
+        Ok(self.cluster.known().users.iter().cloned().map(user_view).collect())
+    }
+
+    async fn remove_user(&self, removal: UserRemoval) -> Result<(), AdminError> {
+        self.cluster.known().users.retain(|user| user.name != removal.name);
+        Ok(())
+    }
+
     async fn put_user(&self, _: NewUser) -> Result<(), AdminError> {
         Ok(())
     }
@@ -210,6 +227,11 @@ fn view(declaration: TopicDeclaration) -> TopicView {
         queues: Vec::new(),
         partitions: Vec::new(),
     }
+}
+
+fn user_view(user: UserDeclaration) -> UserView {
+    let UserDeclaration { name, owner, password_version, permissions, .. } = user;
+    UserView { name, declared: Some(UserDeclared { owner: Some(owner), password_version, permissions }) }
 }
 
 /// What was printed, and who waits for more.
@@ -354,6 +376,32 @@ async fn a_topic_that_went_while_dev_did_not_run_is_taken_away_at_the_next_start
     let known = cluster.known();
     assert!(known.topics.is_empty());
     assert_eq!((known.removed.len(), known.removed[0].delete), (1, true));
+}
+
+#[tokio::test]
+async fn a_user_gets_a_password_that_is_printed_and_kept_and_goes_with_its_resource() {
+    let (home, cluster) = (Home::new(), FakeCluster::default());
+    let user = "---\napiVersion: ferrymq.io/v1alpha1\nkind: User\nmetadata: {name: billing}\nspec: {cluster: shop}\n";
+    home.save(&format!("{SHOP}{user}"));
+    let dev = home.start(&cluster);
+    dev.paper.shows("shop is ready").await;
+    let password = cluster.known().users[0].password.clone();
+    assert!(dev.paper.text().contains(&format!("clients log in as billing, password {password}, and may do nothing")));
+    dev.stop().await;
+
+    let dev = home.start(&cluster);
+    dev.paper.shows("shop is ready").await;
+    assert_eq!(cluster.known().users[0].password, password);
+    home.save(SHOP);
+    dev.paper.shows("was saved").await;
+    timeout(PATIENCE, async {
+        while !cluster.known().users.is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+    dev.stop().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Topics as they are declared, and taken away when they are gone from the file.
 
-use ferrymq_admin_api::{Adoption, QueueInTopic, TopicBinding, TopicDeclaration, TopicLog, TopicOwner, TopicRemoval};
+use ferrymq_admin_api::{Adoption, Owner, QueueInTopic, TopicBinding, TopicDeclaration, TopicLog, TopicRemoval};
 use ferrymq_api::{AdoptionPolicy, CheckedTopic, DeletionPolicy};
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ pub(super) fn declaration(topic: &CheckedTopic) -> TopicDeclaration {
     TopicDeclaration {
         virtual_host: topic.virtual_host.clone(),
         name: topic.name.clone(),
-        owner: TopicOwner { uid: owner_uid(&resource), name: resource },
+        owner: Owner { uid: owner_uid(&resource), name: resource },
         adoption: match topic.adoption {
             AdoptionPolicy::AdoptIfCompatible => Adoption::AdoptIfCompatible,
             AdoptionPolicy::Refuse => Adoption::Refuse,
@@ -81,7 +81,7 @@ pub(super) fn declaration(topic: &CheckedTopic) -> TopicDeclaration {
 }
 
 /// A file gives its resources no uid; their names do, because a file has one of each.
-fn owner_uid(resource: &str) -> String {
+pub(super) fn owner_uid(resource: &str) -> String {
     format!("dev/{resource}")
 }
 

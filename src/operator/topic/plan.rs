@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ferrymq_admin_api::{Adoption, QueueInTopic, TopicBinding, TopicDeclaration, TopicLog, TopicOwner, TopicView};
+use ferrymq_admin_api::{Adoption, Owner, QueueInTopic, TopicBinding, TopicDeclaration, TopicLog, TopicView};
 use ferrymq_api::{AdoptionPolicy, CheckedTopic};
 
 use crate::topic::dereference::{ClusterState, Observed};
@@ -115,7 +115,7 @@ pub(crate) fn declaration(topic: &CheckedTopic) -> TopicDeclaration {
     TopicDeclaration {
         virtual_host: topic.virtual_host.clone(),
         name: topic.name.clone(),
-        owner: TopicOwner { name: topic.full_name(), uid: topic.uid.clone() },
+        owner: Owner { name: topic.full_name(), uid: topic.uid.clone() },
         adoption: match topic.adoption {
             AdoptionPolicy::AdoptIfCompatible => Adoption::AdoptIfCompatible,
             AdoptionPolicy::Refuse => Adoption::Refuse,

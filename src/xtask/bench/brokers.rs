@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use ferrymq_admin_api::{
-    Adoption, Client, ClusterStatus, Configuration, Formation, Listener, Member, NewUser, Protocol, QueueInTopic,
-    TopicDeclaration, TopicOwner,
+    Adoption, Client, ClusterStatus, Configuration, Formation, Listener, Member, NewUser, Owner, Protocol,
+    QueueInTopic, TopicDeclaration,
 };
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
@@ -174,7 +174,7 @@ impl Brokers {
         let declaration = TopicDeclaration {
             virtual_host: "/".to_owned(),
             name: format!("{queue}-topic"),
-            owner: TopicOwner { name: "bench".to_owned(), uid: "bench".to_owned() },
+            owner: Owner { name: "bench".to_owned(), uid: "bench".to_owned() },
             adoption: Adoption::AdoptIfCompatible,
             exchange_type: "fanout".to_owned(),
             mirrors: None,

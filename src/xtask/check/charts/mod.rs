@@ -126,6 +126,7 @@ mod tests {
             let (ours, path) = match crd["spec"]["names"]["kind"].as_str() {
                 Some("MessageQueue") => (&values["properties"]["cluster"], "cluster"),
                 Some("Topic") => (&values["properties"]["topics"]["additionalProperties"], "topics"),
+                Some("User") => (&values["properties"]["users"]["additionalProperties"], "users"),
                 other => panic!("the chart knows nothing of {other:?}"),
             };
             differences(ours, spec, path, &mut found);
