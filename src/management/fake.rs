@@ -7,7 +7,8 @@ use std::{
 
 use ferrymq_admin_api::{
     AdminError, AdminPort, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase, Reason, Safety,
-    TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserDeclared, UserRemoval, UserView,
+    TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserDeclared, UserRemoval,
+    UserView,
 };
 
 #[derive(Clone, Default)]

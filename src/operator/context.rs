@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferrymq_api::{MessageQueue, Topic};
+use ferrymq_api::{MessageQueue, Topic, User};
 use futures::channel::mpsc;
 use kube::{
     Client, Resource,
@@ -16,7 +16,7 @@ use kube::{
     },
 };
 
-use crate::{links::Links, message_queue::snapshots::Snapshots, settings::Settings};
+use crate::{links::Links, message_queue::snapshots::Snapshots, settings::Settings, user::UserLinks};
 
 /// What every reconcile has at hand.
 pub(crate) struct Context {
@@ -29,6 +29,9 @@ pub(crate) struct Context {
     pub(crate) clusters: Store<MessageQueue>,
     /// All topics, as the watch knows them.
     pub(crate) topics: Store<Topic>,
+    /// All users, as the watch knows them.
+    pub(crate) users: Store<User>,
+    pub(crate) user_links: UserLinks,
     recorder: Recorder,
     /// When the counters of a resource were last written into its status.
     counted: Mutex<HashMap<String, Instant>>,
@@ -41,6 +44,7 @@ impl Context {
         settings: Settings,
         clusters: Store<MessageQueue>,
         topics: Store<Topic>,
+        users: Store<User>,
     ) -> (Self, mpsc::Receiver<ObjectRef<Topic>>) {
         let (links, looked_at) = Links::new(client.clone(), topics.clone());
         let reporter = Reporter {
@@ -51,10 +55,12 @@ impl Context {
             recorder: Recorder::new(client.clone(), reporter),
             links: Arc::new(links),
             snapshots: Snapshots::default(),
+            user_links: UserLinks::new(client.clone()),
             client,
             settings,
             clusters,
             topics,
+            users,
             counted: Mutex::default(),
         };
         (context, looked_at)

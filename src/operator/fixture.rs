@@ -1,11 +1,12 @@
 //! What tests build on: resources through the real parsing and checking.
 
 use ferrymq_admin_api::{ClusterStatus, NodeStatus, NodeView, Phase, QueueView, ShardView, TopicView};
-use ferrymq_api::{CheckedTopic, Cluster, MessageQueue, Resource, Topic, parse_resources};
+use ferrymq_api::{CheckedTopic, CheckedUser, Cluster, MessageQueue, Resource, Topic, User, parse_resources};
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use serde_json::json;
 
 use crate::{
+    cluster_state::{ClusterState, Formed},
     message_queue::{
         dereference::{Credentials, Observed},
         forming::Forming,
@@ -75,6 +76,30 @@ pub(crate) fn topic_view(topic: &CheckedTopic) -> TopicView {
         queues: queues.collect(),
         partitions: Vec::new(),
     }
+}
+
+fn parsed_user(spec: &str) -> (User, CheckedUser) {
+    let cluster = document("MessageQueue", "orders", "{storage: {size: 1Gi}}");
+    let text = format!("{cluster}---\n{}", document("User", "billing", spec));
+    match parse_resources(&text, "test.yaml").unwrap().remove(1) {
+        Resource::User(resource, user) => (*resource, *user),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A checked user `billing`.
+pub(crate) fn user(spec: &str) -> CheckedUser {
+    parsed_user(spec).1
+}
+
+/// Its resource.
+pub(crate) fn user_resource(spec: &str) -> User {
+    parsed_user(spec).0
+}
+
+/// A cluster of three brokers that is there.
+pub(crate) fn formed() -> ClusterState {
+    ClusterState::Formed(Formed { brokers: 3, mirrors: Some(3), paused: false })
 }
 
 pub(crate) fn settings() -> Settings {

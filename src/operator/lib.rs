@@ -1,19 +1,22 @@
-//! The operator: turns `MessageQueue` and `Topic` resources into Kubernetes objects and into what the broker's catalogue
+//! The operator: turns `MessageQueue`, `Topic` and `User` resources into Kubernetes objects and into what the broker's catalogue
 //! holds, and says in their status what is.
 //!
 //! ```text
 //!   MessageQueue --> dereference --> validate --> plan --> build --> apply --> act --> status
 //!                     (reads)         (pure)     (pure)   (pure)   (writes)  (admin API, one pod at a time)
 //!
-//!   Topic        --> dereference --> validate --> plan --> apply (admin API) --> status
+//!   Topic, User  --> dereference --> validate --> plan --> apply (admin API) --> status
 //! ```
 //!
 //! | folder or file | what is in it |
 //! |---|---|
 //! | `message_queue/` | a reconcile of a `MessageQueue`, one file a phase; `build/` has one file per Kubernetes object |
-//! | `topic/` | a reconcile of a `Topic`, one file a phase |
+//! | `topic/`, `user/` | a reconcile of a `Topic` and of a `User`, one file a phase |
+//! | `cluster_state.rs` | the cluster that they belong to |
+//! | `siblings.rs` | who has a name that several want |
 //! | `links.rs` | what brokers have of topics, as they tell it |
 //! | `objects.rs` | kinds of objects that the operator owns; whether what is there is what is wanted |
+//! | `finalizers.rs` | finalizers of resources of ours |
 //! | `names.rs` | names and labels of what it owns |
 //! | `lease.rs` | which of several operators acts |
 //! | `probes.rs` | `/livez` and `/readyz` |
@@ -27,10 +30,12 @@
 //!   never deleted.
 //! * Pods' template and configuration change only when what the user wrote changes: a new version of the operator restarts
 //!   nothing by itself.
-//! * No finalizer is on a `MessageQueue`; the one on a `Topic` is dropped when its cluster is gone or going.
+//! * No finalizer is on a `MessageQueue`; those on a `Topic` and a `User` are dropped when its cluster is gone or going.
 
+mod cluster_state;
 mod context;
 mod error;
+mod finalizers;
 mod lease;
 mod links;
 mod message_queue;
@@ -39,7 +44,9 @@ mod objects;
 mod probes;
 mod run;
 mod settings;
+mod siblings;
 mod topic;
+mod user;
 
 #[cfg(test)]
 mod fixture;

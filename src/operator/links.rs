@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferrymq_admin_api::{Client as AdminClient, TopicList, TopicView};
+use ferrymq_admin_api::{CallError, Client as AdminClient, TopicList, TopicView};
 use ferrymq_api::{CheckedTopic, Topic};
 use futures::{SinkExt, channel::mpsc};
 use k8s_openapi::api::core::v1::{Pod, Secret};
@@ -63,7 +63,7 @@ pub(crate) fn secret_text(secret: &Secret, key: &str) -> Option<String> {
 }
 
 /// Namespace and name of a cluster.
-type ClusterKey = (String, String);
+pub(crate) type ClusterKey = (String, String);
 
 /// Virtual host and name of a topic.
 type TopicKey = (String, String);
@@ -235,32 +235,8 @@ impl Links {
                 return Ok((client, list));
             }
         }
-        self.find(key).await.map_err(|error| chain(&error))
-    }
-
-    async fn find(&self, (namespace, cluster): &ClusterKey) -> Result<(AdminClient, TopicList), LinkError> {
-        let secret = names::token_secret(cluster);
-        let no_pods = || LinkError::NoPods { cluster: cluster.clone() };
-        let token = Api::<Secret>::namespaced(self.client.clone(), namespace)
-            .get_opt(&secret)
-            .await
-            .map_err(|source| ReconcileError::Read { what: format!("Secret {secret}"), source })?
-            .and_then(|secret| secret_text(&secret, names::TOKEN_FILE))
-            .ok_or_else(no_pods)?;
-        let pods = Api::<Pod>::namespaced(self.client.clone(), namespace)
-            .list(&ListParams::default().labels(&names::selector_text(cluster)))
-            .await
-            .map_err(|source| ReconcileError::Read { what: format!("the pods of {cluster}"), source })?;
-        let mut reason = None;
-        for pod in pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-            let Some(ip) = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()) else { continue };
-            let client = AdminClient::new(&admin_url(ip), &token).map_err(ReconcileError::from)?;
-            match client.topics().await {
-                Ok(list) => return Ok((client, list)),
-                Err(error) => reason = Some(format!("{}: {}", pod.name_any(), chain(&error))),
-            }
-        }
-        Err(reason.map_or_else(no_pods, |reason| LinkError::Silent { cluster: cluster.clone(), reason }))
+        let topics = |client: AdminClient| async move { client.topics().await };
+        find(&self.client, key, topics).await.map_err(|error| chain(&error))
     }
 
     /// Takes what a broker has, and gives the topics that are to be looked at.
@@ -296,6 +272,36 @@ impl Links {
     }
 }
 
+/// A broker of a cluster that answers, and its answer.
+pub(crate) async fn find<T, F: Future<Output = Result<T, CallError>>>(
+    kubernetes: &Client,
+    (namespace, cluster): &ClusterKey,
+    ask: impl Fn(AdminClient) -> F,
+) -> Result<(AdminClient, T), LinkError> {
+    let secret = names::token_secret(cluster);
+    let no_pods = || LinkError::NoPods { cluster: cluster.clone() };
+    let token = Api::<Secret>::namespaced(kubernetes.clone(), namespace)
+        .get_opt(&secret)
+        .await
+        .map_err(|source| ReconcileError::Read { what: format!("Secret {secret}"), source })?
+        .and_then(|secret| secret_text(&secret, names::TOKEN_FILE))
+        .ok_or_else(no_pods)?;
+    let pods = Api::<Pod>::namespaced(kubernetes.clone(), namespace)
+        .list(&ListParams::default().labels(&names::selector_text(cluster)))
+        .await
+        .map_err(|source| ReconcileError::Read { what: format!("the pods of {cluster}"), source })?;
+    let mut reason = None;
+    for pod in pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
+        let Some(ip) = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()) else { continue };
+        let client = AdminClient::new(&admin_url(ip), &token).map_err(ReconcileError::from)?;
+        match ask(client.clone()).await {
+            Ok(answer) => return Ok((client, answer)),
+            Err(error) => reason = Some(format!("{}: {}", pod.name_any(), chain(&error))),
+        }
+    }
+    Err(reason.map_or_else(no_pods, |reason| LinkError::Silent { cluster: cluster.clone(), reason }))
+}
+
 impl Known {
     /// Takes a list, but for what is known better; gives what was known before.
     fn take(&mut self, topics: Vec<TopicView>) -> HashMap<TopicKey, Arc<TopicView>> {
@@ -324,7 +330,7 @@ fn key_of(topic: &CheckedTopic) -> TopicKey {
 
 /// Why no broker was found to ask.
 #[derive(Debug, thiserror::Error)]
-enum LinkError {
+pub(crate) enum LinkError {
     #[error("{cluster} has no pod that runs yet")]
     NoPods { cluster: String },
     #[error("no broker of {cluster} answers: {reason}")]

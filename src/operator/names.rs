@@ -10,6 +10,9 @@ pub(crate) const FIELD_MANAGER: &str = "ferrymq-operator";
 /// The finalizer of a `Topic`.
 pub(crate) const TOPIC_FINALIZER: &str = "ferrymq.io/topic";
 
+/// The finalizer of a `User`.
+pub(crate) const USER_FINALIZER: &str = "ferrymq.io/user";
+
 /// The label that names a pod's cluster.
 pub(crate) const CLUSTER_LABEL: &str = "ferrymq.io/cluster";
 
@@ -64,6 +67,11 @@ pub(crate) fn config_map(cluster: &str) -> String {
 
 pub(crate) fn default_user_secret(cluster: &str) -> String {
     format!("{cluster}-default-user")
+}
+
+/// The Secret of a `User`, for clients.
+pub(crate) fn user_secret(cluster: &str, resource: &str) -> String {
+    format!("{cluster}-user-{resource}")
 }
 
 pub(crate) fn token_secret(cluster: &str) -> String {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ferrymq_api::{ConditionType, MessageQueue, Topic};
+use ferrymq_api::{ConditionType, MessageQueue, Topic, User};
 use futures::{Stream, StreamExt, channel::mpsc};
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -18,6 +18,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
+    core::PartialObjectMeta,
     runtime::{
         Controller, Predicate, PredicateConfig, WatchStreamExt, controller, predicates,
         reflector::{self, ObjectRef, Store},
@@ -31,10 +32,10 @@ use crate::{
     error::{OperatorError, chain},
     lease::Election,
     message_queue,
-    names::CLUSTER_LABEL,
+    names::{self, CLUSTER_LABEL},
     probes::{self, Readiness},
     settings::Settings,
-    topic,
+    topic, user,
 };
 
 /// Runs the operator until it is asked to stop (SIGTERM, SIGINT), or cannot go on. A TLS provider must be installed.
@@ -98,11 +99,14 @@ async fn controllers(client: Client, settings: Settings) {
     let scope = settings.namespace.clone();
     let clusters = reflected::<MessageQueue>(&client, scope.as_deref());
     let topics = reflected::<Topic>(&client, scope.as_deref());
-    let (context, looked_at) = Context::new(client.clone(), settings, clusters.0.clone(), topics.0.clone());
+    let users = reflected::<User>(&client, scope.as_deref());
+    let (context, looked_at) =
+        Context::new(client.clone(), settings, clusters.0.clone(), topics.0.clone(), users.0.clone());
     let context = Arc::new(context);
     let queues = message_queues(&client, scope.as_deref(), clusters, Arc::clone(&context));
-    let topics = self::topics(&client, scope.as_deref(), topics, looked_at, context);
-    futures::future::join(queues, topics).await;
+    let topics = self::topics(&client, scope.as_deref(), topics, looked_at, Arc::clone(&context));
+    let users = self::users(&client, scope.as_deref(), users, context);
+    futures::future::join3(queues, topics, users).await;
 }
 
 fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>
@@ -200,7 +204,7 @@ async fn topics(
     let clusters = watcher(api::<MessageQueue>(client, scope), watcher::Config::default())
         .default_backoff()
         .touched_objects()
-        .predicate_filter(what_topics_depend_on, PredicateConfig::default());
+        .predicate_filter(what_others_depend_on, PredicateConfig::default());
     let all = store.clone();
     Controller::for_stream(stream, store)
         .with_config(settings_of_controllers())
@@ -216,8 +220,37 @@ async fn topics(
         .await;
 }
 
-/// What of a cluster makes a difference to its topics.
-fn what_topics_depend_on(cluster: &MessageQueue) -> Option<u64> {
+async fn users(
+    client: &Client,
+    scope: Option<&str>,
+    (store, stream): Reflected<User, impl Stream<Item = watcher::Result<User>> + Send + 'static>,
+    context: Arc<Context>,
+) {
+    let clusters = watcher(api::<MessageQueue>(client, scope), watcher::Config::default())
+        .default_backoff()
+        .touched_objects()
+        .predicate_filter(what_others_depend_on, PredicateConfig::default());
+    // Of Secrets that are not ours nothing is read but that they changed; the password is, by its name, when it did.
+    let secrets = watcher(api::<PartialObjectMeta<Secret>>(client, scope), watcher::Config::default())
+        .default_backoff()
+        .touched_objects();
+    let (of_clusters, of_secrets) = (store.clone(), store.clone());
+    Controller::for_stream(stream, store)
+        .with_config(settings_of_controllers())
+        .watches_stream(clusters, move |cluster: MessageQueue| users_of(&of_clusters, &cluster))
+        .watches_stream(secrets, move |secret: PartialObjectMeta<Secret>| users_with(&of_secrets, &secret))
+        .run(user::reconcile, user::after_error, context)
+        .for_each(|outcome| {
+            if let Err(error) = outcome {
+                tracing::debug!(error = %chain(&error), "a User");
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+/// What of a cluster makes a difference to its topics and users.
+fn what_others_depend_on(cluster: &MessageQueue) -> Option<u64> {
     let status = cluster.status.as_ref();
     let ready = status
         .and_then(|status| status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str()));
@@ -240,4 +273,22 @@ fn topics_of(all: &Store<Topic>, cluster: &MessageQueue) -> Vec<ObjectRef<Topic>
         .filter(|topic| topic.spec.cluster == name && topic.namespace() == namespace)
         .map(|topic| ObjectRef::from_obj(&**topic))
         .collect()
+}
+
+fn users_of(all: &Store<User>, cluster: &MessageQueue) -> Vec<ObjectRef<User>> {
+    let (name, namespace) = (cluster.name_any(), cluster.namespace());
+    let all = all.state();
+    let ours = all.iter().filter(|user| user.spec.cluster == name && user.namespace() == namespace);
+    ours.map(|user| ObjectRef::from_obj(&**user)).collect()
+}
+
+/// The users whose password is in a Secret, or whose clients read it.
+fn users_with(all: &Store<User>, secret: &PartialObjectMeta<Secret>) -> Vec<ObjectRef<User>> {
+    let (name, namespace) = (secret.name_any(), secret.namespace());
+    let all = all.state();
+    let concerned = all.iter().filter(|user| user.namespace() == namespace).filter(|user| {
+        user.spec.password_secret.as_ref().is_some_and(|secret| secret.name == name)
+            || names::user_secret(&user.spec.cluster, &user.name_any()) == name
+    });
+    concerned.map(|user| ObjectRef::from_obj(&**user)).collect()
 }

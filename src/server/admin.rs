@@ -4,8 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use ferrymq_admin_api::{
     AdminError, AdminPort, Adoption, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, NodeView,
-    Owner, Phase, QueueInTopic, QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicList, TopicLog,
-    TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView,
+    Owner, Phase, QueueInTopic, QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicList,
+    TopicLog, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView,
 };
 use ferrymq_broker::{self as broker, FormError, Node, PlacementRefusal, TopicRefusal};
 

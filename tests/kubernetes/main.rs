@@ -16,6 +16,7 @@
 //! | `fault_run.rs` | one fault after another for some minutes, as a seed says, under load |
 //! | `many_topics.rs` | thousands of Topics |
 //! | `topic_life.rs` | a Topic is edited, deleted under each policy, goes with its namespace |
+//! | `user_life.rs` | a User connects, is refused what it may not, gets another password, and goes in any order |
 //! | `gitops.rs` | what is at rest has no diff and asks for hardly anything; what tools that wait make of a status |
 //! | `plugin.rs` | `kubectl mq` |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
@@ -60,5 +61,6 @@ mod scaling;
 mod storage;
 mod topic_life;
 mod traffic;
+mod user_life;
 mod volume_loss;
 mod world;

@@ -5,6 +5,7 @@ pub(super) fn of(kind: &str) -> Option<&'static str> {
     match kind {
         "MessageQueue" => Some(include_str!("../examples/messagequeue.yaml")),
         "Topic" => Some(include_str!("../examples/topic.yaml")),
+        "User" => Some(include_str!("../examples/user.yaml")),
         _ => None,
     }
 }
@@ -28,6 +29,7 @@ mod tests {
     fn what_the_pages_show_is_admitted() {
         let pages = [
             ("README.md", include_str!("../../../README.md")),
+            ("docs/users.md", include_str!("../../../docs/users.md")),
             ("docs/migrating-from-rabbitmq.md", include_str!("../../../docs/migrating-from-rabbitmq.md")),
         ];
         for (page, text) in pages {

@@ -13,7 +13,8 @@ use std::{
 
 use ferrymq_admin_api::{
     AdminError, AdminPort, ClusterStatus, Configuration, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase,
-    Reason, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserDeclared, UserRemoval, UserView,
+    Reason, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserDeclared,
+    UserRemoval, UserView,
 };
 use ferrymq_management::{Token, serve};
 use tempfile::TempDir;

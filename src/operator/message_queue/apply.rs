@@ -33,20 +33,21 @@ pub(crate) async fn write(
         if there.as_ref().is_some_and(|there| is_there(&object.value, there)) {
             continue;
         }
-        one(cluster, object, there.as_ref(), context).await?;
+        one(&cluster.namespace, object, there.as_ref(), context).await?;
         tracing::info!(cluster = %cluster.name, namespace = %cluster.namespace, object = %object.title(), "written");
         written.push(object.title());
     }
     Ok(written)
 }
 
-async fn one(
-    cluster: &Cluster,
+/// Writes one object over what is there.
+pub(crate) async fn one(
+    namespace: &str,
     object: &Object,
     there: Option<&Value>,
     context: &Context,
 ) -> Result<(), ReconcileError> {
-    let api = object.kind.api(&context.client, &cluster.namespace);
+    let api = object.kind.api(&context.client, namespace);
     let failed = |source| ReconcileError::Write { what: object.title(), source };
     if object.kind == Kind::Secret && there.is_none() {
         // A password is made once: of two that try at the same time, the second one fails here and reads the first's.

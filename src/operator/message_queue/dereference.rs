@@ -226,7 +226,7 @@ fn credentials(user: Option<Secret>, token: Option<Secret>) -> Credentials {
 }
 
 /// Letters and digits from the operating system's generator: 5.95 bits each.
-fn random(count: usize) -> String {
+pub(crate) fn random(count: usize) -> String {
     use rand::RngExt;
     rand::rng().sample_iter(rand::distr::Alphanumeric).take(count).map(char::from).collect()
 }

@@ -1,7 +1,7 @@
 //! A reconcile of a `MessageQueue`.
 
 pub(crate) mod act;
-mod apply;
+pub(crate) mod apply;
 pub(crate) mod build;
 pub(crate) mod dereference;
 pub(crate) mod forming;

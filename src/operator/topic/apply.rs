@@ -1,23 +1,18 @@
-//! What is done for a topic: by the broker's admin API, and to the resource's finalizer.
+//! What is done for a topic, by the broker's admin API.
 
 use std::sync::Arc;
 
 use ferrymq_admin_api::{CallError, Reason as Refusal, TopicRemoval};
 use ferrymq_api::{CheckedTopic, DeletionPolicy, Topic};
-use kube::{
-    Api, ResourceExt,
-    api::{Patch, PatchParams},
-    runtime::events::EventType,
-};
-use serde_json::json;
+use kube::runtime::events::EventType;
 
 use crate::{
+    cluster_state::ClusterState,
     context::Context,
     error::{ReconcileError, chain},
     links::Link,
-    names::TOPIC_FINALIZER,
     topic::{
-        dereference::{ClusterState, Observed},
+        dereference::Observed,
         plan::{Declare, Plan},
     },
 };
@@ -87,7 +82,7 @@ pub(crate) async fn remove(
     observed: &Observed,
     context: &Context,
 ) -> Result<Option<Plan>, ReconcileError> {
-    if observed.namespace_going || !matches!(observed.cluster, ClusterState::Formed { .. }) {
+    if observed.namespace_going || !matches!(observed.cluster, ClusterState::Formed(_)) {
         return Ok(None);
     }
     let (delete, only_if_empty) = match topic.deletion_policy {
@@ -119,28 +114,5 @@ pub(crate) async fn remove(
             _ if !delete => Ok(None),
             _ => Ok(Some(Plan::ClusterNotReady(format!("the deletion waits: {}", chain(&error))))),
         },
-    }
-}
-
-pub(crate) async fn add_finalizer(resource: &Topic, context: &Context) -> Result<(), ReconcileError> {
-    let mut finalizers = resource.finalizers().to_vec();
-    finalizers.push(TOPIC_FINALIZER.to_owned());
-    set_finalizers(resource, &finalizers, context).await
-}
-
-pub(crate) async fn drop_finalizer(resource: &Topic, context: &Context) -> Result<(), ReconcileError> {
-    let others: Vec<String> = resource.finalizers().iter().filter(|name| *name != TOPIC_FINALIZER).cloned().collect();
-    set_finalizers(resource, &others, context).await
-}
-
-/// Writes the list over the state that was read and no other: somebody else may have changed it since.
-async fn set_finalizers(resource: &Topic, finalizers: &[String], context: &Context) -> Result<(), ReconcileError> {
-    let name = resource.name_any();
-    let api = Api::<Topic>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
-    let patch = json!({"metadata": {"resourceVersion": resource.resource_version(), "finalizers": finalizers}});
-    match api.patch_metadata(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(source) => Err(ReconcileError::Write { what: format!("the finalizer of Topic {name}"), source }),
     }
 }

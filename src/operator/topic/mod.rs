@@ -20,6 +20,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 use crate::{
     context::Context,
     error::{ReconcileError, chain},
+    finalizers,
     names::TOPIC_FINALIZER,
     topic::{dereference::Observed, plan::Plan},
 };
@@ -44,9 +45,9 @@ pub(crate) async fn reconcile(resource: Arc<Topic>, context: Arc<Context>) -> Re
     };
     let observed = dereference::read(&topic, &context).await;
     let plan = plan::next(&topic, &observed);
-    if matches!(plan, Plan::Declare(_)) && !resource.finalizers().iter().any(|name| name == TOPIC_FINALIZER) {
+    if matches!(plan, Plan::Declare(_)) && !finalizers::has(&*resource, TOPIC_FINALIZER) {
         // Before anything is made in the broker: else a resource could go and leave it behind.
-        apply::add_finalizer(&resource, &context).await?;
+        finalizers::add(&*resource, TOPIC_FINALIZER, &context).await?;
         return Ok(Action::requeue(QUICK));
     }
     let outcome = apply::carry_out(&resource, &topic, &observed, plan, &context).await;
@@ -57,17 +58,17 @@ pub(crate) async fn reconcile(resource: Arc<Topic>, context: Arc<Context>) -> Re
 /// The resource is being deleted: does with the topic as its policy says, and drops the finalizer. Where the cluster is gone
 /// or going, or the whole namespace is, there is nothing left to do, and nothing is waited for.
 async fn let_go(resource: &Topic, context: &Context) -> Result<Action, ReconcileError> {
-    if !resource.finalizers().iter().any(|name| name == TOPIC_FINALIZER) {
+    if !finalizers::has(resource, TOPIC_FINALIZER) {
         return Ok(Action::await_change());
     }
     let Ok(topic) = CheckedTopic::check(resource) else {
-        apply::drop_finalizer(resource, context).await?;
+        finalizers::drop(resource, TOPIC_FINALIZER, context).await?;
         return Ok(Action::await_change());
     };
     let observed: Observed = dereference::for_removal(&topic, context).await?;
     match apply::remove(resource, &topic, &observed, context).await? {
         None => {
-            apply::drop_finalizer(resource, context).await?;
+            finalizers::drop(resource, TOPIC_FINALIZER, context).await?;
             Ok(Action::await_change())
         }
         Some(waits) => {

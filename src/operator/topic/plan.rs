@@ -5,7 +5,10 @@ use std::sync::Arc;
 use ferrymq_admin_api::{Adoption, Owner, QueueInTopic, TopicBinding, TopicDeclaration, TopicLog, TopicView};
 use ferrymq_api::{AdoptionPolicy, CheckedTopic};
 
-use crate::topic::dereference::{ClusterState, Observed};
+use crate::{
+    cluster_state::{Formed, NotUsable},
+    topic::dereference::Observed,
+};
 
 /// What may happen to a topic now; and, once it was tried, what became of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,28 +54,13 @@ pub(crate) struct Declare {
 }
 
 pub(crate) fn next(topic: &CheckedTopic, observed: &Observed) -> Plan {
-    let (brokers, default_mirrors, paused) = match &observed.cluster {
-        ClusterState::Absent => {
-            return Plan::ClusterNotFound(format!(
-                "there is no MessageQueue {} in namespace {}, which has none; make it, or name another namespace",
-                topic.cluster, topic.namespace
-            ));
-        }
-        ClusterState::AbsentAmong(others) => {
-            return Plan::ClusterNotFound(format!(
-                "there is no MessageQueue {} in namespace {}, which has {}; make it, or make the Topic again with the \
-                 right cluster",
-                topic.cluster,
-                topic.namespace,
-                some_of(others)
-            ));
-        }
-        ClusterState::Going => return Plan::ClusterGoing(format!("MessageQueue {} is being deleted", topic.cluster)),
-        ClusterState::Unformed => {
-            return Plan::ClusterNotReady(format!("cluster {} is not formed yet; see its own status", topic.cluster));
-        }
-        ClusterState::Formed { brokers, mirrors, paused } => (*brokers, *mirrors, *paused),
-    };
+    let Formed { brokers, mirrors: default_mirrors, paused } =
+        match observed.cluster.usable("Topic", &topic.cluster, &topic.namespace) {
+            Ok(formed) => formed,
+            Err(NotUsable::NotFound(why)) => return Plan::ClusterNotFound(why),
+            Err(NotUsable::Going(why)) => return Plan::ClusterGoing(why),
+            Err(NotUsable::NotReady(why)) => return Plan::ClusterNotReady(why),
+        };
     if let Some(older) = &observed.older {
         return Plan::Conflict(format!(
             "topic {} of cluster {} belongs to the older Topic {older}; give this one another name, or delete one of them",
@@ -102,13 +90,6 @@ pub(crate) fn next(topic: &CheckedTopic, observed: &Observed) -> Plan {
             Plan::Declare(Box::new(Declare { declaration: wanted, drift: None, stale_owner: None, default_mirrors }))
         }
     }
-}
-
-/// The first few names, as many as anybody reads.
-fn some_of(names: &[String]) -> String {
-    const FEW: usize = 5;
-    let few = names.iter().take(FEW).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if names.len() > FEW { format!("{few} and {} more", names.len() - FEW) } else { few }
 }
 
 pub(crate) fn declaration(topic: &CheckedTopic) -> TopicDeclaration {
@@ -144,18 +125,15 @@ pub(crate) fn declaration(topic: &CheckedTopic) -> TopicDeclaration {
 mod tests {
     use super::*;
     use crate::{
-        fixture::{topic, topic_view},
+        cluster_state::ClusterState,
+        fixture::{formed, topic, topic_view},
         links::Link,
     };
 
     const SPEC: &str = "{cluster: orders, queues: [{name: payments}]}";
 
     fn observed(view: Option<TopicView>) -> Observed {
-        Observed {
-            cluster: ClusterState::Formed { brokers: 3, mirrors: Some(3), paused: false },
-            link: Some(Link::to_nobody(view)),
-            ..Observed::default()
-        }
+        Observed { cluster: formed(), link: Some(Link::to_nobody(view)), ..Observed::default() }
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub(crate) use history::{History, Report};
-pub(crate) use link::connect;
+pub(crate) use link::{Link, connect};
 
 use crate::world::{Broker, World, until};
 

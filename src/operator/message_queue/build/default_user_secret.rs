@@ -4,37 +4,47 @@
 use std::collections::BTreeMap;
 
 use ferrymq_api::{Cluster, ListenerProtocol};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{ByteString, api::core::v1::Secret};
 
 use super::object_meta;
 use crate::{message_queue::dereference::Credentials, names};
 
+/// The type of a Secret that has all that a client needs.
+pub(crate) const BINDING_TYPE: &str = "servicebinding.io/rabbitmq";
+
 pub(crate) fn default_user_secret(cluster: &Cluster, credentials: &Credentials) -> Secret {
+    Secret {
+        metadata: object_meta(cluster, names::default_user_secret(&cluster.name)),
+        type_: Some(BINDING_TYPE.to_owned()),
+        data: Some(binding_entries(cluster, &credentials.username, &credentials.password, "/")),
+        ..Secret::default()
+    }
+}
+
+/// What a client needs to connect as this user.
+pub(crate) fn binding_entries(
+    cluster: &Cluster,
+    username: &str,
+    password: &str,
+    virtual_host: &str,
+) -> BTreeMap<String, ByteString> {
     let host = format!("{}.{}.svc", names::client_service(&cluster.name), cluster.namespace);
     let mut entries = BTreeMap::from([
         ("type", "rabbitmq".to_owned()),
         ("provider", "ferrymq".to_owned()),
-        ("username", credentials.username.clone()),
-        ("password", credentials.password.clone()),
+        ("username", username.to_owned()),
+        ("password", password.to_owned()),
         ("host", host.clone()),
-        ("virtual-host", "/".to_owned()),
+        ("virtual-host", virtual_host.to_owned()),
     ]);
     if let Some(amqp) = cluster.listeners.iter().find(|listener| listener.protocol == ListenerProtocol::Amqp) {
-        let (user, password) = (percent_encoded(&credentials.username), percent_encoded(&credentials.password));
+        let (user, password) = (percent_encoded(username), percent_encoded(password));
+        // Where a URI ends with a slash, the virtual host is not named, and is the first one.
+        let path = if virtual_host == "/" { String::new() } else { percent_encoded(virtual_host) };
         entries.insert("port", amqp.port.to_string());
-        entries.insert("uri", format!("amqp://{user}:{password}@{host}:{}/", amqp.port));
+        entries.insert("uri", format!("amqp://{user}:{password}@{host}:{}/{path}", amqp.port));
     }
-    Secret {
-        metadata: object_meta(cluster, names::default_user_secret(&cluster.name)),
-        type_: Some("servicebinding.io/rabbitmq".to_owned()),
-        data: Some(
-            entries
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), k8s_openapi::ByteString(value.into_bytes())))
-                .collect(),
-        ),
-        ..Secret::default()
-    }
+    entries.into_iter().map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes()))).collect()
 }
 
 /// A text as part of a URL: RFC 3986, section 2.1; all but the unreserved characters.

@@ -20,6 +20,7 @@ use crate::{
     objects::{Kind, Object},
 };
 
+pub(crate) use default_user_secret::{BINDING_TYPE, binding_entries};
 pub(crate) use stateful_set::input;
 
 /// All objects of a cluster.
