@@ -41,7 +41,8 @@ mod tests {
             let blocks: Vec<&str> = blocks.filter(ours).collect();
             assert!(!blocks.is_empty(), "{page}");
             for block in blocks {
-                parse_resources(block, page).unwrap();
+                let cluster = if block.contains("kind: MessageQueue") { "" } else { of("MessageQueue").unwrap() };
+                parse_resources(&[cluster, block].join("---\n"), page).unwrap();
             }
         }
     }
