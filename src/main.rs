@@ -57,6 +57,7 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     log(&arguments.command);
+    ferrymq_tls::install();
     let mut builder = match arguments.command {
         // It shares its machine with what it measures, and costs the least on one thread.
         Command::Bench(_) => tokio::runtime::Builder::new_current_thread(),

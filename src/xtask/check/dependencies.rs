@@ -20,20 +20,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("replication", &["journal", "wire"]),
     ("broker", &["core", "queue", "journal", "replication", "admin-api", "wire"]),
     ("amqp", &["core"]),
-    ("admin-api", &[]),
-    ("management", &["core", "admin-api"]),
+    ("tls", &[]),
+    ("admin-api", &["tls"]),
+    ("management", &["core", "admin-api", "tls"]),
     ("api", &[]),
     // The journal only to hand the broker the real disk.
-    ("server", &["core", "admin-api", "broker", "amqp", "journal", "management", "wire"]),
-    ("operator", &["api", "admin-api"]),
-    ("cli", &["api", "admin-api", "server"]),
+    ("server", &["core", "admin-api", "broker", "amqp", "journal", "management", "tls", "wire"]),
+    ("operator", &["api", "admin-api", "tls"]),
+    ("cli", &["api", "admin-api", "server", "tls"]),
     // A client: of the front end it takes the codec.
     ("bench", &["amqp", "core"]),
     ("testkit", &["core", "journal", "replication", "wire"]),
     ("simulation", &["core", "queue", "journal", "replication", "broker", "testkit"]),
     // Its client, to form the brokers that are measured.
     ("xtask", &["admin-api"]),
-    ("ferrymq", &["admin-api", "api", "bench", "cli", "operator", "server"]),
+    ("ferrymq", &["admin-api", "api", "bench", "cli", "operator", "server", "tls"]),
 ];
 
 /// What tests and examples may use besides: those of the admin API's client serve a fake by the real server, `ctl` looks
