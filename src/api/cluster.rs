@@ -6,8 +6,8 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::ResourceExt;
 
 use crate::{
-    ImagePullPolicy, InvalidResource, ListenerProtocol, MessageQueue, MessageQueueSpec, PodTemplate, Problem, Quantity,
-    ReclaimPolicy, UpgradePolicy, sentence,
+    ClusterTls, ImagePullPolicy, InvalidResource, ListenerProtocol, ListenerSpec, MessageQueue, MessageQueueSpec,
+    PodTemplate, Problem, Quantity, ReclaimPolicy, TlsMode, UpgradePolicy, sentence, tls,
 };
 
 /// Ports of a broker that no listener may have: links between brokers, and the admin API.
@@ -33,6 +33,8 @@ pub struct Cluster {
     pub storage: ClusterStorage,
     /// The ports for clients: at least one, names and ports unique.
     pub listeners: Vec<ListenerPort>,
+    /// The certificate of those that speak TLS; at least one does where there is one.
+    pub tls: Option<ClusterTls>,
     /// The pods of the brokers.
     pub pods: PodSettings,
     /// The most memory that messages may take, in bytes.
@@ -69,6 +71,8 @@ pub struct ListenerPort {
     pub protocol: ListenerProtocol,
     /// The port.
     pub port: u16,
+    /// Whether TLS is spoken there.
+    pub tls: bool,
 }
 
 /// The pods of the brokers.
@@ -87,6 +91,17 @@ pub struct PodSettings {
     pub spread_key: String,
     /// What they have besides.
     pub template: PodTemplate,
+}
+
+impl ListenerPort {
+    /// What URIs of it begin with, and what a Service says is spoken there.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match (self.protocol, self.tls) {
+            (ListenerProtocol::Amqp, false) => "amqp",
+            (ListenerProtocol::Amqp, true) => "amqps",
+        }
+    }
 }
 
 impl Cluster {
@@ -113,7 +128,12 @@ impl Cluster {
             .as_ref()
             .and_then(|config| config.memory_high_water.as_ref())
             .map(|size| check_size("spec.config.memoryHighWater", size, 16 << 20, sentence::MEMORY, &mut problems));
-        let listeners = check_listeners(spec, &mut problems);
+        let tls = spec.tls.as_ref().and_then(|tls| tls::check(tls, &mut problems));
+        let with_tls = spec.tls.as_ref().is_some_and(|tls| tls.mode != TlsMode::Disabled);
+        let listeners = match &spec.listeners {
+            Some(listeners) => check_listeners(listeners, with_tls, &mut problems),
+            None => usual_listeners(with_tls),
+        };
         if spec.image.as_ref().is_some_and(String::is_empty) {
             problems.push(Problem::new("spec.image", sentence::IMAGE));
         }
@@ -136,6 +156,7 @@ impl Cluster {
                 reclaim_policy: spec.storage.reclaim_policy,
             },
             listeners,
+            tls,
             pods: PodSettings {
                 image: spec.image.clone(),
                 pull_policy: spec.image_pull_policy,
@@ -199,16 +220,30 @@ pub(crate) fn check_size(field: &str, size: &Quantity, least: u64, sentence: &st
     }
 }
 
-fn check_listeners(spec: &MessageQueueSpec, problems: &mut Vec<Problem>) -> Vec<ListenerPort> {
-    match spec.listeners.len() {
+fn usual_listeners(with_tls: bool) -> Vec<ListenerPort> {
+    let amqp =
+        |name: &str, port, tls| ListenerPort { name: name.to_owned(), protocol: ListenerProtocol::Amqp, port, tls };
+    let mut listeners = vec![amqp("amqp", 5672, false)];
+    listeners.extend(with_tls.then(|| amqp("amqps", 5671, true)));
+    listeners
+}
+
+fn check_listeners(specs: &[ListenerSpec], with_tls: bool, problems: &mut Vec<Problem>) -> Vec<ListenerPort> {
+    match specs.len() {
         0 => problems.push(Problem::new("spec.listeners", sentence::LISTENERS_EMPTY)),
         1..=16 => {}
         _ => problems.push(Problem::new("spec.listeners", sentence::LISTENERS_TOO_MANY)),
     }
     let mut names = BTreeSet::new();
     let mut ports = BTreeSet::new();
-    let mut listeners = Vec::with_capacity(spec.listeners.len());
-    for (index, listener) in spec.listeners.iter().enumerate() {
+    if with_tls && !specs.iter().any(|listener| listener.tls) {
+        problems.push(Problem::new("spec.tls", sentence::TLS_WITHOUT_LISTENER));
+    }
+    let mut listeners = Vec::with_capacity(specs.len());
+    for (index, listener) in specs.iter().enumerate() {
+        if listener.tls && !with_tls {
+            problems.push(Problem::new(format!("spec.listeners[{index}].tls"), sentence::TLS_LISTENER_WITHOUT_TLS));
+        }
         if !is_port_name(&listener.name) {
             problems.push(Problem::new(format!("spec.listeners[{index}].name"), sentence::LISTENER_NAME));
         }
@@ -225,7 +260,12 @@ fn check_listeners(spec: &MessageQueueSpec, problems: &mut Vec<Problem>) -> Vec<
         if !ports.insert(port) {
             problems.push(Problem::new(format!("spec.listeners[{index}].port"), sentence::LISTENER_PORTS_UNIQUE));
         }
-        listeners.push(ListenerPort { name: listener.name.clone(), protocol: listener.protocol, port });
+        listeners.push(ListenerPort {
+            name: listener.name.clone(),
+            protocol: listener.protocol,
+            port,
+            tls: listener.tls,
+        });
     }
     listeners
 }
@@ -289,6 +329,32 @@ mod tests {
     fn a_single_broker_has_one_mirror_and_tolerates_nothing() {
         let cluster = check(r#"{"replicas": 1, "storage": {"size": "1Gi"}}"#).unwrap();
         assert_eq!((cluster.mirrors, cluster.tolerated_failures()), (1, 0));
+    }
+
+    #[test]
+    fn tls_comes_with_a_listener_of_its_own() {
+        let ports = |spec: &str| {
+            let cluster = check(spec).unwrap();
+            cluster.listeners.iter().map(|listener| (listener.port, listener.tls)).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(r#"{"storage": {"size": "1Gi"}, "tls": {}}"#), [(5672, false), (5671, true)]);
+        assert_eq!(ports(r#"{"storage": {"size": "1Gi"}, "tls": {"mode": "Disabled"}}"#), [(5672, false)]);
+        let only = r#"{"storage": {"size": "1Gi"}, "tls": {}, "listeners": [{"name": "s", "protocol": "amqp", "port": 5671, "tls": true}]}"#;
+        assert_eq!(ports(only), [(5671, true)]);
+    }
+
+    #[test]
+    fn tls_that_cannot_be_is_refused_field_by_field() {
+        let tls = |tls: &str| fields(check(&format!(r#"{{"storage": {{"size": "1Gi"}}, "tls": {tls}}}"#)));
+        assert_eq!(tls(r#"{"mode": "Secret"}"#), ["spec.tls.secretName"]);
+        assert_eq!(tls(r#"{"mode": "CertManager"}"#), ["spec.tls.issuerRef"]);
+        assert_eq!(tls(r#"{"secretName": "mine"}"#), ["spec.tls.secretName"]);
+        assert_eq!(tls(r#"{"names": ["no name"]}"#), ["spec.tls.names"]);
+        assert_eq!(tls(r#"{"certificateDuration": "59m"}"#), ["spec.tls.certificateDuration"]);
+        let listener = r#"{"storage": {"size": "1Gi"}, "listeners": [{"name": "s", "protocol": "amqp", "port": 5671, "tls": true}]}"#;
+        assert_eq!(fields(check(listener)), ["spec.listeners[0].tls"]);
+        let none = r#"{"storage": {"size": "1Gi"}, "tls": {}, "listeners": [{"name": "s", "protocol": "amqp", "port": 5671}]}"#;
+        assert_eq!(fields(check(none)), ["spec.tls"]);
     }
 
     #[test]

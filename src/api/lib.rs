@@ -13,6 +13,7 @@
 //! | `message_queue.rs`, `message_queue_status.rs` | [`MessageQueue`]: a cluster of brokers |
 //! | `topic.rs`, `topic_status.rs` | [`Topic`]: an exchange, its bindings and its queues |
 //! | `user.rs`, `user_status.rs` | [`User`]: who may log in, and what it may do |
+//! | `tls.rs` | TLS of a cluster's listeners |
 //! | `condition.rs` | every type of condition, and every reason, with the sentence that documents it |
 //! | `sentence.rs` | what is said of a wrong field, at admission and elsewhere |
 //! | `cluster.rs`, `checked_topic.rs`, `checked_user.rs` | the checked forms |
@@ -43,6 +44,7 @@ mod reference;
 mod rules;
 mod sentence;
 mod time_span;
+mod tls;
 mod topic;
 mod topic_status;
 mod upgrade;
@@ -67,6 +69,7 @@ pub use message_queue_status::{
 pub use parse::{ParseError, Resource, parse_resources};
 pub use quantity::{InvalidQuantity, Quantity};
 pub use time_span::{InvalidTimeSpan, TimeSpan};
+pub use tls::{CertificateSource, ClusterTls, IssuerReference, Lives, TlsMode, TlsSpec};
 pub use topic::{
     AdoptionPolicy, DeletionPolicy, ExchangeType, Retention, Topic, TopicBindingSpec, TopicQueueSpec, TopicSpec,
 };

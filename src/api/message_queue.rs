@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageQueueStatus, Quantity, UpgradeSpec, sentence};
+use crate::{MessageQueueStatus, Quantity, TlsSpec, UpgradeSpec, sentence};
 
 /// What a cluster of brokers should be.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,6 +44,8 @@ use crate::{MessageQueueStatus, Quantity, UpgradeSpec, sentence};
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new("!has(self.mirrors) || self.replicas == 0 || self.mirrors <= self.replicas").message(sentence::MIRRORS_OVER_REPLICAS),
+    validation = Rule::new("!has(self.listeners) || !self.listeners.exists(l, has(l.tls) && l.tls) || (has(self.tls) && self.tls.mode != 'Disabled')").message(sentence::TLS_LISTENER_WITHOUT_TLS),
+    validation = Rule::new("!has(self.tls) || self.tls.mode == 'Disabled' || !has(self.listeners) || self.listeners.exists(l, has(l.tls) && l.tls)").message(sentence::TLS_WITHOUT_LISTENER),
     validation = Rule::new("(!has(self.mirrors) && !has(oldSelf.mirrors)) || (has(self.mirrors) ? self.mirrors : (self.replicas < 3 ? self.replicas : 3)) == (has(oldSelf.mirrors) ? oldSelf.mirrors : (oldSelf.replicas < 3 ? oldSelf.replicas : 3))").message(sentence::MIRRORS_CHANGED),
 )]
 pub struct MessageQueueSpec {
@@ -86,14 +88,19 @@ pub struct MessageQueueSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
 
-    /// The ports for clients. Default: AMQP 0-9-1 at port 5672.
-    #[serde(default = "usual_listeners")]
+    /// The ports for clients. Default: AMQP 0-9-1 at port 5672; where `tls` is set, over TLS at port 5671 as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(
         merge_strategy = ListMerge::Map(vec!["name".to_owned()]),
         validation = Rule::new("self.all(l, self.exists_one(m, m.port == l.port))").message(sentence::LISTENER_PORTS_UNIQUE)
     )]
-    pub listeners: Vec<ListenerSpec>,
+    pub listeners: Option<Vec<ListenerSpec>>,
+
+    /// TLS of the listeners that have `tls: true`. Brokers speak TLS among themselves in any case, with certificates that
+    /// the operator makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSpec>,
 
     /// Over what the brokers are spread.
     #[serde(default)]
@@ -119,10 +126,6 @@ pub struct MessageQueueSpec {
 
 fn three() -> i32 {
     3
-}
-
-fn usual_listeners() -> Vec<ListenerSpec> {
-    vec![ListenerSpec { name: "amqp".to_owned(), protocol: ListenerProtocol::Amqp, port: 5672 }]
 }
 
 /// The volume of a broker.
@@ -219,6 +222,10 @@ pub struct ListenerSpec {
     /// The port, of the brokers and of the Service.
     #[x_kube(validation = Rule::new("self >= 1024 && self <= 65535 && self != 7400 && self != 7500").message(sentence::LISTENER_PORT))]
     pub port: i32,
+
+    /// Whether TLS is spoken there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
 }
 
 /// A protocol of clients.

@@ -75,6 +75,9 @@ fn what_is_well_is_admitted() {
         queue("{replicas: 5, mirrors: 5, storage: {size: 1.5Gi}, config: {memoryHighWater: 1Gi}}"),
         Vec::<String>::new()
     );
+    for tls in ["{}", "{mode: Disabled}", "{names: ['*.shop.example', 10.0.0.7], certificateDuration: 1d12h}"] {
+        assert_eq!(queue(&format!("{{storage: {{size: 20Gi}}, tls: {tls}}}")), Vec::<String>::new(), "{tls}");
+    }
     assert_eq!(topic("{cluster: orders}"), Vec::<String>::new());
     assert_eq!(
         topic("{cluster: orders, partitions: 6, retention: {age: 1d12h, bytes: 1Gi}, queues: [{name: a}]}"),
@@ -98,6 +101,25 @@ fn a_cluster_that_cannot_be_is_refused_with_a_sentence() {
         (
             "{storage: {size: 1Gi}, listeners: [{name: a, protocol: amqp, port: 5672}, {name: b, protocol: amqp, port: 5672}]}",
             sentence::LISTENER_PORTS_UNIQUE,
+        ),
+        (
+            "{storage: {size: 1Gi}, listeners: [{name: s, protocol: amqp, port: 5671, tls: true}]}",
+            sentence::TLS_LISTENER_WITHOUT_TLS,
+        ),
+        (
+            "{storage: {size: 1Gi}, tls: {}, listeners: [{name: s, protocol: amqp, port: 5671}]}",
+            sentence::TLS_WITHOUT_LISTENER,
+        ),
+        ("{storage: {size: 1Gi}, tls: {mode: Secret}}", sentence::TLS_SECRET_NAME),
+        ("{storage: {size: 1Gi}, tls: {secretName: mine}}", sentence::TLS_SECRET_NAME),
+        ("{storage: {size: 1Gi}, tls: {mode: CertManager}}", sentence::TLS_ISSUER),
+        ("{storage: {size: 1Gi}, tls: {mode: Secret, secretName: a, names: [b]}}", sentence::TLS_NAMES_UNUSED),
+        ("{storage: {size: 1Gi}, tls: {names: ['-b']}}", sentence::TLS_NAMES),
+        ("{storage: {size: 1Gi}, tls: {certificateDuration: 59m}}", sentence::TLS_DURATION),
+        ("{storage: {size: 1Gi}, tls: {mode: Disabled, certificateDuration: 9d}}", sentence::TLS_DURATION_UNUSED),
+        (
+            "{storage: {size: 1Gi}, tls: {mode: Secret, secretName: a, authorityDuration: 9d}}",
+            sentence::TLS_AUTHORITY_DURATION_UNUSED,
         ),
         ("{storage: {size: 1Gi}, podTemplate: {labels: {ferrymq.io/cluster: x}}}", sentence::RESERVED_LABEL),
         ("{storage: {size: 1Gi}, podTemplate: {annotations: {ferrymq.io/x: x}}}", sentence::RESERVED_ANNOTATION),

@@ -28,7 +28,7 @@ pub(crate) const LISTENER_NAME: &str = "a listener's name becomes the name of a 
 
 pub(crate) const LISTENER_NAMES_UNIQUE: &str = "two listeners have the same name; give each its own";
 
-pub(crate) const LISTENERS_EMPTY: &str = "at least one listener is needed; leave listeners out for the usual one";
+pub(crate) const LISTENERS_EMPTY: &str = "at least one listener is needed; leave listeners out for the usual ones";
 
 pub(crate) const LISTENERS_TOO_MANY: &str = "at most 16 listeners are possible";
 
@@ -37,6 +37,30 @@ pub(crate) const WINDOW_CRON: &str = "cron has the five fields of a crontab (min
 pub(crate) const WINDOW_DURATION: &str = "a window's duration must be between 1m and 7d, such as 2h";
 
 pub(crate) const WINDOWS_TOO_MANY: &str = "at most 16 maintenance windows are possible";
+
+pub(crate) const TLS_LISTENER_WITHOUT_TLS: &str = "a listener has tls: true, and there is no certificate for it; say in spec.tls where it comes from (mode Generated makes one)";
+
+pub(crate) const TLS_WITHOUT_LISTENER: &str = "spec.tls is set, and no listener has tls: true; set it on one, or leave listeners out for the usual two (amqp at 5672, amqps at 5671)";
+
+pub(crate) const TLS_SECRET_NAME: &str =
+    "tls.secretName is needed with mode Secret, and only then; it names the Secret with tls.crt and tls.key";
+
+pub(crate) const TLS_ISSUER: &str =
+    "tls.issuerRef is needed with mode CertManager, and only then; it names the issuer of the certificate";
+
+pub(crate) const TLS_NAMES: &str =
+    "tls.names are at most 32 names of hosts in lower case (mq.shop.example, *.shop.example) or IPv4 addresses";
+
+pub(crate) const TLS_NAMES_UNUSED: &str =
+    "tls.names are for certificates that are made (mode Generated or CertManager); in this mode they change nothing";
+
+pub(crate) const TLS_DURATION: &str =
+    "a certificate's duration must be a time of at least one hour, such as 90d or 12h (units d, h, m, s)";
+
+pub(crate) const TLS_DURATION_UNUSED: &str = "tls.certificateDuration is for certificates that are made (mode Generated or CertManager); in this mode it changes nothing";
+
+pub(crate) const TLS_AUTHORITY_DURATION_UNUSED: &str =
+    "tls.authorityDuration is for the authority that mode Generated makes; in this mode it changes nothing";
 
 pub(crate) const MEMORY: &str = "config.memoryHighWater must be a quantity of at least 16Mi, such as 512Mi";
 
