@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ferrymq_tls::Trust;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{Method, Request, StatusCode, Uri, header};
+use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client as HttpClient, connect::HttpConnector},
+    client::legacy::{Client as HttpClient, ResponseFuture, connect::HttpConnector},
     rt::TokioExecutor,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -36,6 +38,16 @@ pub enum ClientError {
     Address {
         /// What was given.
         url: String,
+    },
+    /// The base URL begins with `https`, and it is not known whom to trust; or the other way round.
+    #[error(
+        "'{url}' is to be called by {scheme}; give https together with the authorities of the cluster, and only then"
+    )]
+    Scheme {
+        /// What was given.
+        url: String,
+        /// What was expected.
+        scheme: &'static str,
     },
     /// The token cannot be put into a header.
     #[error("the token holds characters that no HTTP header can carry; write a new one of letters and digits")]
@@ -111,10 +123,45 @@ impl CallError {
     }
 }
 
+/// How connections are opened.
+#[derive(Clone)]
+enum Http {
+    Plain(HttpClient<HttpConnector, Full<Bytes>>),
+    Secure(HttpClient<HttpsConnector<HttpConnector>, Full<Bytes>>),
+}
+
+impl Http {
+    fn new(trust: Option<&Trust>) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(Duration::from_secs(2)));
+        let mut builder = HttpClient::builder(TokioExecutor::new());
+        builder.pool_idle_timeout(Duration::from_secs(20));
+        let Some(trust) = trust else { return Self::Plain(builder.build(connector)) };
+        connector.enforce_http(false);
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(trust.client.clone())
+            .https_only()
+            // Pods are called by their addresses, and their certificate is for the cluster.
+            .with_server_name_resolver(FixedServerNameResolver::new(trust.name.clone()))
+            .enable_http1()
+            .wrap_connector(connector);
+        Self::Secure(builder.build(connector))
+    }
+
+    fn request(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        match self {
+            Self::Plain(client) => client.request(request),
+            Self::Secure(client) => client.request(request),
+        }
+    }
+}
+
 /// A client of one node's admin API. Cheap to clone; the clones share their connections.
 #[derive(Clone)]
 pub struct Client {
-    http: HttpClient<HttpConnector, Full<Bytes>>,
+    http: Http,
+    trust: Option<Trust>,
     base: String,
     authorization: Option<header::HeaderValue>,
     timeout: Duration,
@@ -133,20 +180,32 @@ impl Client {
     ///
     /// [`ClientError`] where the address or the token is none.
     pub fn new(base: &str, token: &str) -> Result<Self, ClientError> {
+        Self::with(base, token, None)
+    }
+
+    /// A client of the node at `base` (`https://10.0.0.7:7500`), which must show a certificate that is trusted.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError`] where the address or the token is none.
+    pub fn over_tls(base: &str, token: &str, trust: &Trust) -> Result<Self, ClientError> {
+        Self::with(base, token, Some(trust))
+    }
+
+    fn with(base: &str, token: &str, trust: Option<&Trust>) -> Result<Self, ClientError> {
         let base = base.trim_end_matches('/').to_owned();
-        let proper = base.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("http") && uri.authority().is_some());
-        if !proper {
-            return Err(ClientError::Address { url: base });
+        let uri = base.parse::<Uri>().ok().filter(|uri| uri.authority().is_some());
+        let scheme = if trust.is_some() { "https" } else { "http" };
+        match uri.as_ref().and_then(Uri::scheme_str) {
+            Some(given) if given == scheme => {}
+            Some("http" | "https") => return Err(ClientError::Scheme { url: base, scheme }),
+            _ => return Err(ClientError::Address { url: base }),
         }
         let mut authorization =
             header::HeaderValue::try_from(format!("Bearer {}", token.trim())).map_err(|_| ClientError::Token)?;
         authorization.set_sensitive(true);
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(Duration::from_secs(2)));
-        let http =
-            HttpClient::builder(TokioExecutor::new()).pool_idle_timeout(Duration::from_secs(20)).build(connector);
-        Ok(Self { http, base, authorization: Some(authorization), timeout: CALL_TIMEOUT })
+        let http = Http::new(trust);
+        Ok(Self { http, trust: trust.cloned(), base, authorization: Some(authorization), timeout: CALL_TIMEOUT })
     }
 
     /// The same client, with another limit on how long a call may take.
@@ -162,7 +221,7 @@ impl Client {
     ///
     /// [`ClientError::Address`] where the address is none.
     pub fn at(&self, base: &str) -> Result<Self, ClientError> {
-        let other = Self::new(base, "")?;
+        let other = Self::with(base, "", self.trust.as_ref())?;
         Ok(Self { base: other.base, ..self.clone() })
     }
 

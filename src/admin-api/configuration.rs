@@ -23,6 +23,9 @@ pub struct Configuration {
     pub token_file: PathBuf,
     /// Where it listens for clients.
     pub listeners: Vec<Listener>,
+    /// TLS of links between brokers and of the admin API; plain connections where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub internal_tls: Option<InternalTls>,
     /// Most bytes of memory that messages may take before publishers wait; a share of what the machine
     /// or its container has, where none is given.
     #[serde(default)]
@@ -39,6 +42,20 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Address and port: `0.0.0.0:5672`.
     pub address: String,
+    /// Directory with the certificate (`tls.crt`) and key (`tls.key`) of a listener that speaks TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<PathBuf>,
+}
+
+/// TLS within a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct InternalTls {
+    /// Directory with the certificate (`tls.crt`), its key (`tls.key`) and the cluster's own authorities (`ca.crt`). A file
+    /// `accept-plain` in it that says `true` lets links without TLS in, too.
+    pub directory: PathBuf,
+    /// The name that certificates of this cluster's brokers are for: `orders-nodes.shop.svc`.
+    pub name: String,
 }
 
 /// A protocol of clients.

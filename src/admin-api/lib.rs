@@ -31,12 +31,14 @@ mod topic;
 mod user;
 
 pub use client::{CALL_TIMEOUT, CallError, Client, ClientError, HAND_OVER_TIMEOUT};
-pub use configuration::{Configuration, Listener, Protocol};
+pub use configuration::{Configuration, InternalTls, Listener, Protocol};
 pub use error::{AdminError, Reason};
 pub use formation::{Formation, Member, NewUser};
 pub use placement::{Draining, NodeRemoval};
 pub use port::AdminPort;
-pub use status::{ClusterStatus, DiskUse, NodeStatus, NodeView, Phase, Safety, ShardView};
+pub use status::{
+    CertificatePurpose, CertificateView, ClusterStatus, DiskUse, NodeStatus, NodeView, Phase, Safety, ShardView,
+};
 pub use topic::{
     Adoption, Owner, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicList, TopicLog, TopicRemoval,
     TopicView, TopicsAfter,

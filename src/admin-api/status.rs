@@ -38,6 +38,9 @@ pub struct NodeStatus {
     /// How full the disk is that its data is on, where that can be told.
     #[serde(default)]
     pub disk: Option<DiskUse>,
+    /// The certificates that it serves with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateView>,
 }
 
 /// How full a disk is.
@@ -48,6 +51,30 @@ pub struct DiskUse {
     pub used_bytes: u64,
     /// Bytes that are used, and those that the broker can still take.
     pub capacity_bytes: u64,
+}
+
+/// A certificate that a node serves with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CertificateView {
+    /// What for.
+    pub purpose: CertificatePurpose,
+    /// Its number, as hexadecimal digits; none where there is no certificate to serve with.
+    pub serial: Option<String>,
+    /// Seconds of the epoch until which it is good.
+    pub not_after: Option<u64>,
+    /// What is wrong with the files that it is read from; the one before goes on serving then.
+    pub problem: Option<String>,
+}
+
+/// What a certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CertificatePurpose {
+    /// Listeners for clients.
+    Clients,
+    /// Links between brokers, and the admin API.
+    Cluster,
 }
 
 /// `GET /admin/v1/cluster`: asked of any node that serves; `409 NotFormed` elsewhere.

@@ -155,6 +155,10 @@ impl From<FrameError> for Stop {
 
 impl From<io::Error> for Stop {
     fn from(error: io::Error) -> Self {
-        Self::Socket(error)
+        match error.kind() {
+            // A TLS connection that was cut without being ended first.
+            io::ErrorKind::UnexpectedEof => Self::Gone,
+            _ => Self::Socket(error),
+        }
     }
 }

@@ -74,6 +74,7 @@ impl AdminPort for FakeNode {
             node_id: serving.then_some(1),
             version: "0.1.0".to_owned(),
             disk: None,
+            certificates: Vec::new(),
         }
     }
 

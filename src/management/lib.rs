@@ -34,6 +34,8 @@ mod token;
 mod fake;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
 
 pub use guard::REQUEST_LIMIT;
 pub use json::BODY_LIMIT;

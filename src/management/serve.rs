@@ -1,15 +1,17 @@
 //! Connections, their bounds, and the stop.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 
 use axum::Router;
 use ferrymq_admin_api::AdminPort;
+use ferrymq_tls::{ClusterSide, Reloaded};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::watch,
     task::JoinSet,
@@ -20,6 +22,9 @@ use crate::{connections::Connections, router::router, token::Token};
 
 /// The longest that a client may take to send the head of a request, and that a connection may be idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
+
+/// The longest that a TLS handshake may take.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The most bytes that are read of the head of a request.
 const HEAD_BYTES: usize = 32 * 1024;
@@ -36,10 +41,11 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How long no connection is accepted after one could not be: the process is out of files, and must not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the admin API of this node until `shutdown` is done; then lets requests that are under way finish, for two
+/// Serves the admin API of this node, over TLS where there is a certificate, until `shutdown` is done; then lets requests that are under way finish, for two
 /// seconds at most.
 pub async fn serve<P: AdminPort>(
     listener: TcpListener,
+    tls: Option<Arc<Reloaded<ClusterSide>>>,
     port: P,
     token: Token,
     shutdown: impl Future<Output = ()> + Send,
@@ -56,10 +62,13 @@ pub async fn serve<P: AdminPort>(
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => match open.admit(address.ip()) {
                     Some(place) => {
-                        let connection = connection(stream, app.clone(), stopping.clone());
+                        let (app, stopping, tls) = (app.clone(), stopping.clone(), tls.clone());
                         tasks.spawn(async move {
                             let _place = place;
-                            connection.await;
+                            match tls {
+                                None => connection(stream, app, stopping).await,
+                                Some(tls) => secured(stream, &tls, app, stopping).await,
+                            }
                         });
                     }
                     None => tracing::warn!(%address, "an admin connection was closed: too many are open"),
@@ -79,8 +88,29 @@ pub async fn serve<P: AdminPort>(
     }
 }
 
+/// Serves one connection over TLS.
+async fn secured(stream: TcpStream, tls: &Reloaded<ClusterSide>, app: Router, mut stopping: watch::Receiver<()>) {
+    let Some(side) = tls.current() else {
+        tracing::warn!(problem = tls.problem(), "an admin connection was closed: there is no certificate");
+        return;
+    };
+    let accepted = tokio::select! {
+        // Dropped when the node stops.
+        _ = stopping.changed() => return,
+        accepted = ferrymq_tls::accept(&side.admin, stream, HANDSHAKE_LIMIT) => accepted,
+    };
+    match accepted {
+        Ok(stream) => connection(stream, app, stopping).await,
+        Err(error) => tracing::debug!(%error, "an admin connection ended"),
+    }
+}
+
 /// Serves one connection until it is closed, too old, or the node stops.
-async fn connection(stream: TcpStream, app: Router, mut stopping: watch::Receiver<()>) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    app: Router,
+    mut stopping: watch::Receiver<()>,
+) {
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)

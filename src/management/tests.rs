@@ -32,7 +32,7 @@ impl Served {
         let shutdown = async {
             let _ = stopped.await;
         };
-        let task = tokio::spawn(serve(listener, node, Token::new("secret").unwrap(), shutdown));
+        let task = tokio::spawn(serve(listener, None, node, Token::new("secret").unwrap(), shutdown));
         Self { address, stop, task }
     }
 

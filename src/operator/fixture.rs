@@ -147,6 +147,7 @@ pub(crate) fn node(ordinal: u32, phase: Phase, cluster: Option<&str>) -> NodeSta
         node_id: cluster.map(|_| u64::from(ordinal) + 1),
         version: "0.1.0".to_owned(),
         disk: None,
+        certificates: Vec::new(),
     }
 }
 

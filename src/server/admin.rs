@@ -9,7 +9,7 @@ use ferrymq_admin_api::{
 };
 use ferrymq_broker::{self as broker, FormError, Node, PlacementRefusal, TopicRefusal};
 
-use crate::{disk, users};
+use crate::{certificates::Certificates, disk, users};
 
 /// A node, as the admin API sees it.
 #[derive(Clone)]
@@ -18,6 +18,7 @@ pub(crate) struct Port {
     pub(crate) ordinal: u32,
     /// Where its data is.
     pub(crate) directory: PathBuf,
+    pub(crate) certificates: Certificates,
 }
 
 impl Port {
@@ -48,6 +49,7 @@ impl AdminPort for Port {
             node_id,
             version: crate::VERSION.to_owned(),
             disk: disk::used(&self.directory),
+            certificates: self.certificates.views(),
         }
     }
 

@@ -10,6 +10,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `start.rs` | [`fn@start`] and [`Running`] |
+//! | `certificates.rs` | the certificates that it serves with, and their files |
+//! | `links.rs` | links to other brokers over TLS |
 //! | `listeners.rs` | clients' connections |
 //! | `admin.rs`, `users.rs` | the node as the admin port |
 //! | `disk.rs` | how full the disk is |
@@ -17,7 +19,9 @@
 //! | `verify.rs` | looking at a broker's data while it does not run |
 
 mod admin;
+mod certificates;
 mod disk;
+mod links;
 mod listeners;
 mod memory;
 mod start;

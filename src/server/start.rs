@@ -8,12 +8,19 @@ use std::{
 };
 
 use ferrymq_admin_api::{Configuration, Protocol};
-use ferrymq_broker::{Node, Settings, Tcp};
+use ferrymq_broker::{Network, Node, Settings, Tcp};
 use ferrymq_journal::{Options, SystemDisk};
 use ferrymq_management::{EmptyToken, Token};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
-use crate::{VERSION, admin::Port, listeners, memory};
+use crate::{
+    VERSION,
+    admin::Port,
+    certificates::Certificates,
+    links::{Complaints, SecureListener, SecureNetwork},
+    listeners::{self, Secured},
+    memory,
+};
 
 /// Why a broker did not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +61,15 @@ pub enum StartError {
         #[source]
         source: EmptyToken,
     },
+    /// The certificate of links and of the admin API cannot be used.
+    #[error("the certificate of this broker within its cluster cannot be used")]
+    Certificate(#[source] ferrymq_tls::LoadError),
+    /// The name that certificates of the cluster are for is none.
+    #[error("internalTls.name is '{name}' in the configuration, which is no name of a host")]
+    InternalName {
+        /// What it is.
+        name: String,
+    },
     /// An address is taken, or not this machine's.
     #[error("cannot listen on {address} for {purpose}; is something else listening there?")]
     Listen {
@@ -87,6 +103,8 @@ pub struct Running {
     clients: Vec<(String, SocketAddr)>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// Looks at the files of certificates until the broker is gone.
+    _files: JoinSet<()>,
 }
 
 /// Starts a broker: when this returns it listens; it serves clients when it has found its cluster, or was put into one.
@@ -98,14 +116,20 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
     let path = configuration.token_file.clone();
     let token = fs::read_to_string(&path).map_err(|source| StartError::TokenFile { path: path.clone(), source })?;
     let admin_token = Token::new(&token).map_err(|source| StartError::Token { path, source })?;
+    let certificates = Certificates::open(&configuration)?;
     let at = |address: &str| address.replace("{ordinal}", &ordinal.to_string());
     let links = listen(&at(&configuration.link_listen), "links of other brokers").await?;
     let admin = listen(&at(&configuration.admin_listen), "the admin API").await?;
     let mut clients = Vec::new();
     for listener in &configuration.listeners {
         let socket = listen(&at(&listener.address), &format!("listener {}", listener.name)).await?;
-        clients.push((listener.name.clone(), listener.protocol, socket));
+        clients.push((listener, socket));
     }
+    let complaints = Arc::new(Complaints::default());
+    let network: Arc<dyn Network> = match certificates.cluster() {
+        Some((side, name)) => Arc::new(SecureNetwork { side, name, complaints: complaints.clone() }),
+        None => Arc::new(Tcp),
+    };
     let settings = Settings {
         ordinal,
         zone,
@@ -113,27 +137,32 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
         directory: configuration.data_directory.clone(),
         disk: Arc::new(SystemDisk),
         journal: Options::default(),
-        network: Arc::new(Tcp),
+        network,
         peer_address: configuration.peer_address.clone(),
         token: token.trim().to_owned(),
         memory_used: Arc::new(memory::used),
         memory_high_water: configuration.memory_high_water_bytes.unwrap_or_else(memory::default_high_water),
         timing: ferrymq_broker::Timing::default(),
     };
-    let node = Node::start(settings, links).await?;
+    let node = match certificates.cluster() {
+        Some((side, _)) => Node::start(settings, SecureListener::new(links, side, complaints)).await?,
+        None => Node::start(settings, links).await?,
+    };
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let address =
         |listener: &TcpListener| listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
     let admin_address = address(&admin);
-    let port = Port { node: node.clone(), ordinal, directory: configuration.data_directory.clone() };
+    let admin_tls = certificates.cluster().map(|(side, _)| side);
+    let directory = configuration.data_directory.clone();
+    let port = Port { node: node.clone(), ordinal, directory, certificates: certificates.clone() };
     let mut until = stopping.clone();
     tasks.spawn(async move {
         let stopped = async move {
             // The sender is dropped only when all is over.
             let _ = until.wait_for(|stop| *stop).await;
         };
-        ferrymq_management::serve(admin, port, admin_token, stopped).await;
+        ferrymq_management::serve(admin, admin_tls, port, admin_token, stopped).await;
     });
     let amqp = Arc::new(ferrymq_amqp::Settings {
         product: "FerryMQ".to_owned(),
@@ -142,13 +171,14 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
         ..ferrymq_amqp::Settings::default()
     });
     let mut addresses = Vec::new();
-    for (name, protocol, listener) in clients {
-        addresses.push((name, address(&listener)));
-        match protocol {
-            Protocol::Amqp => tasks.spawn(listeners::amqp(listener, node.clone(), amqp.clone(), stopping.clone())),
+    for (listener, socket) in clients {
+        addresses.push((listener.name.clone(), address(&socket)));
+        let tls = certificates.of(listener).map(|certificate| Secured { listener: listener.name.clone(), certificate });
+        match listener.protocol {
+            Protocol::Amqp => tasks.spawn(listeners::amqp(socket, tls, node.clone(), amqp.clone(), stopping.clone())),
         };
     }
-    Ok(Running { node, admin: admin_address, clients: addresses, stop, tasks })
+    Ok(Running { node, admin: admin_address, clients: addresses, stop, tasks, _files: certificates.keep_up() })
 }
 
 async fn listen(address: &str, purpose: &str) -> Result<TcpListener, StartError> {

@@ -19,8 +19,8 @@ use tempfile::TempDir;
 /// How long anything that dev is waited for may take, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Ports that a dev of up to ten brokers and one listener takes.
-const BLOCK: u16 = 30;
+/// Ports that a dev of up to ten brokers and two listeners takes.
+const BLOCK: u16 = 40;
 
 /// Three brokers and a topic.
 pub(crate) const SHOP: &str = "\
@@ -71,6 +71,16 @@ impl Home {
     /// Address of the first broker.
     pub(crate) fn uri(&self) -> String {
         self.uri_of(0)
+    }
+
+    /// Address of a broker's listener with TLS, where there is one.
+    pub(crate) fn secure_uri_of(&self, ordinal: u16) -> String {
+        format!("amqps://guest:guest@127.0.0.1:{}/%2F", self.base_port + 10 + ordinal)
+    }
+
+    /// The authority of that.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.path().join("data/shop/tls/ca.crt")
     }
 
     pub(crate) fn uri_of(&self, ordinal: u16) -> String {

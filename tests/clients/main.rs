@@ -137,6 +137,19 @@ fn a_user_of_the_file_does_what_it_may_and_is_let_go_when_it_is_gone() {
 }
 
 #[test]
+fn clients_over_tls_know_whom_they_talk_to() {
+    let home = Home::with(&SHOP.replace("storage: {size: 1Gi}", "storage: {size: 1Gi}, tls: {}"));
+    let dev = home.start();
+    let authority = home.authority().display().to_string();
+    dev.wait_for(&format!("clients are to trust {authority}"));
+    for ordinal in [0, 2] {
+        passes(programs::python("tls", &[&home.secure_uri_of(ordinal), &authority]));
+    }
+    // The other listener is as it was.
+    passes(programs::python("hello", &[&home.uri_of(1)]));
+}
+
+#[test]
 fn messages_of_a_topic_of_the_file_arrive() {
     let home = Home::with(&small_shop());
     let _dev = home.start();

@@ -25,6 +25,16 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", env = "FERRYMQ_TOKEN_FILE", global = true)]
     pub token_file: Option<PathBuf>,
 
+    /// The file with the authorities that the broker's certificate must come from, for an https address; instead of those
+    /// that the configuration file names.
+    #[arg(long, value_name = "FILE", env = "FERRYMQ_CA_FILE", global = true)]
+    pub ca_file: Option<PathBuf>,
+
+    /// The name that the broker's certificate must be for, such as orders-nodes.shop.svc, instead of the one in the
+    /// configuration file.
+    #[arg(long, value_name = "NAME", env = "FERRYMQ_SERVER_NAME", global = true)]
+    pub server_name: Option<String>,
+
     /// What is to be done.
     #[command(subcommand)]
     pub command: Command,

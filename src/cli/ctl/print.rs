@@ -1,8 +1,10 @@
 //! Answers as tables.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
-use ferrymq_admin_api::{ClusterStatus, NodeStatus, Safety, TopicView, UserView};
+use ferrymq_admin_api::{
+    CertificatePurpose, CertificateView, ClusterStatus, NodeStatus, Safety, TopicView, UserView,
+};
 
 use crate::table::Table;
 
@@ -17,7 +19,33 @@ pub(super) fn node(node: &NodeStatus) -> String {
         node.version.clone(),
         node.message.clone(),
     ]);
-    table.to_string()
+    if node.certificates.is_empty() {
+        return table.to_string();
+    }
+    format!("{table}\n{}", certificates(&node.certificates))
+}
+
+fn certificates(certificates: &[CertificateView]) -> Table {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let good_for = |until: u64| match until.checked_sub(now) {
+        Some(left) if left >= 172_800 => format!("{} days", left / 86_400),
+        Some(left) => format!("{} minutes", left / 60),
+        None => "has expired".to_owned(),
+    };
+    let mut table = Table::new(["CERTIFICATE FOR", "SERIAL", "GOOD FOR", "PROBLEM"]);
+    for certificate in certificates {
+        let purpose = match certificate.purpose {
+            CertificatePurpose::Clients => "clients",
+            CertificatePurpose::Cluster => "the cluster",
+        };
+        table.row([
+            purpose.to_owned(),
+            certificate.serial.clone().unwrap_or_else(|| "none".to_owned()),
+            certificate.not_after.map(good_for).unwrap_or_default(),
+            certificate.problem.clone().unwrap_or_default(),
+        ]);
+    }
+    table
 }
 
 pub(super) fn cluster(cluster: &ClusterStatus) -> String {

@@ -185,6 +185,7 @@ mod tests {
             node_id: Some(1),
             version: String::new(),
             disk: None,
+            certificates: Vec::new(),
         })
     }
 

@@ -99,10 +99,22 @@ pub(super) fn not_done(running: &Cluster, brokers: u32, mirrors: u8, wanted: &Cl
     if wanted.listeners != running.listeners {
         sentences.push("spec.listeners: ports change when dev is started again".to_owned());
     }
+    if wanted.tls != running.tls {
+        sentences.push("spec.tls: changes when dev is started again".to_owned());
+    }
     if wanted.memory_high_water != running.memory_high_water {
         sentences.push("spec.config.memoryHighWater: changes when dev is started again".to_owned());
     }
     sentences
+}
+
+/// A cluster for tests, with more of its spec.
+#[cfg(test)]
+pub(super) fn cluster(spec: &str) -> Cluster {
+    let text = format!(
+        "apiVersion: ferrymq.io/v1alpha1\nkind: MessageQueue\nmetadata: {{name: orders}}\nspec: {{storage: {{size: 1Gi}}{spec}}}\n"
+    );
+    Desired::read(&text, "test.yaml").unwrap().cluster
 }
 
 #[cfg(test)]

@@ -120,6 +120,7 @@ mod tests {
             node_id: None,
             version: String::new(),
             disk: None,
+            certificates: Vec::new(),
         }
     }
 

@@ -17,6 +17,7 @@
 //! | `watch.rs` | the file, and when it was saved anew |
 //! | `ports.rs` | where each broker listens |
 //! | `place.rs` | the data directory: one owner, files that are whole or not there |
+//! | `certificate.rs` | the certificate of listeners with TLS |
 //! | `launch.rs` | [`Launch`]: how brokers are started, which is another crate's matter |
 //! | `crew.rs` | the brokers that run, and how all of them stop |
 //! | `formation.rs` | the cluster is formed once, and that is recorded before |
@@ -29,6 +30,7 @@
 //! loopback.
 
 mod arguments;
+mod certificate;
 mod conditions;
 mod crew;
 mod desired;
@@ -47,6 +49,7 @@ mod watch;
 mod tests;
 
 pub use arguments::Arguments;
+pub use certificate::CertificateError;
 pub use desired::DesiredError;
 pub use launch::{Launch, LaunchedBroker};
 pub use place::PlaceError;

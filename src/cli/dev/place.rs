@@ -139,6 +139,17 @@ impl Place {
         self.write_whole(name, &text)
     }
 
+    /// Writes a text into a folder, as [`Place::write`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError`].
+    pub(super) fn write_text(&self, folder: &str, name: &str, text: &str) -> Result<(), PlaceError> {
+        let path = self.path(folder);
+        fs::create_dir_all(&path).map_err(failed("make", &path))?;
+        self.write_whole(&format!("{folder}/{name}"), text.as_bytes())
+    }
+
     fn write_whole(&self, name: &str, bytes: &[u8]) -> Result<(), PlaceError> {
         let (path, new) = (self.path(name), self.path(&format!("{name}.new")));
         let mut options = OpenOptions::new();
@@ -150,7 +161,8 @@ impl Place {
         file.sync_all().map_err(failed("sync", &new))?;
         fs::rename(&new, &path).map_err(failed("write", &path))?;
         // The new name is on the disk only with its directory.
-        File::open(&self.root).and_then(|directory| directory.sync_all()).map_err(failed("sync", &self.root))
+        let directory = path.parent().unwrap_or(&self.root);
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("sync", directory))
     }
 }
 

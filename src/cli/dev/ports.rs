@@ -165,14 +165,7 @@ fn above(base: u16, ordinal: u32) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::desired::Desired, *};
-
-    fn cluster(spec: &str) -> Cluster {
-        let text = format!(
-            "apiVersion: ferrymq.io/v1alpha1\nkind: MessageQueue\nmetadata: {{name: orders}}\nspec: {{storage: {{size: 1Gi}}{spec}}}\n"
-        );
-        Desired::read(&text, "test.yaml").unwrap().cluster
-    }
+    use super::{super::desired::cluster, *};
 
     #[test]
     fn the_first_broker_is_at_the_standard_ports() {

@@ -15,6 +15,8 @@ pub(super) struct Report {
     pub(super) notes: Vec<String>,
     /// How to ask more.
     pub(super) configuration: String,
+    /// Whom clients are to trust at listeners with TLS: a file.
+    pub(super) authority: Option<String>,
 }
 
 /// A broker: where it is, and how.
@@ -55,6 +57,9 @@ impl fmt::Display for Report {
         }
         if self.is_ready() {
             writeln!(f, "{} is ready. Clients log in as guest, password guest, from this machine.", self.cluster)?;
+            if let Some(authority) = &self.authority {
+                writeln!(f, "At amqps:// addresses clients are to trust {authority}.")?;
+            }
             writeln!(f, "More: ferrymq ctl --config {} cluster. Ctrl-C stops.", self.configuration)?;
         }
         Ok(())
@@ -85,6 +90,7 @@ mod tests {
             }],
             notes,
             configuration: "ferrymq-data/orders/orders-0.json".to_owned(),
+            authority: None,
         }
         .to_string()
     }

@@ -12,7 +12,7 @@ use ferrymq_admin_api::{Client, ClientError, Configuration, Listener, Protocol};
 use ferrymq_api::ListenerProtocol;
 
 use super::{
-    Arguments, DesiredError, Launch, PlaceError, PortError,
+    Arguments, CertificateError, DesiredError, Launch, PlaceError, PortError, certificate,
     crew::Crew,
     desired::{self, Desired},
     formation::{self, Record},
@@ -49,6 +49,9 @@ pub enum DevError {
     /// The data directory cannot be used.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// There is no certificate for listeners with TLS.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The token is none.
     #[error(transparent)]
     Client(#[from] ClientError),
@@ -96,6 +99,7 @@ pub async fn run<L: Launch>(
     let ports = Ports::new(&cluster, brokers, arguments.base_port)?;
     ports.check_free(&cluster.name)?;
     let (token_file, token) = place.token()?;
+    let certificate = certificate::certificate(&place, &cluster)?;
 
     let mut configurations = Vec::new();
     let mut clients = Vec::new();
@@ -107,6 +111,7 @@ pub async fn run<L: Launch>(
                 ListenerProtocol::Amqp => Protocol::Amqp,
             },
             address: ports.listener(&listener.name, ordinal),
+            tls: certificate.as_ref().filter(|_| listener.tls).map(|made| made.directory.clone()),
         });
         let configuration = Configuration {
             cluster: cluster.name.clone(),
@@ -116,6 +121,7 @@ pub async fn run<L: Launch>(
             admin_listen: ports.admin(ordinal),
             token_file: token_file.clone(),
             listeners: listeners.collect(),
+            internal_tls: None,
             memory_high_water_bytes: Some(cluster.memory_high_water.unwrap_or(MEMORY)),
         };
         // For `ctl`.
@@ -129,6 +135,7 @@ pub async fn run<L: Launch>(
         cluster: cluster.name.clone(),
         lines: configurations.iter().zip(0..).map(|(configuration, ordinal)| line(configuration, ordinal)).collect(),
         configuration: place.path(&configuration_file(&cluster.name, 0)).display().to_string(),
+        authority: certificate.map(|made| made.authority.display().to_string()),
         shown: None,
         last: None,
     };
@@ -252,6 +259,7 @@ struct Screen {
     cluster: String,
     lines: Vec<BrokerLine>,
     configuration: String,
+    authority: Option<String>,
     shown: Option<(Report, Instant)>,
     last: Option<Report>,
 }
@@ -271,6 +279,7 @@ impl Screen {
             conditions: seen.conditions,
             notes: notes.to_vec(),
             configuration: self.configuration.clone(),
+            authority: self.authority.clone(),
         };
         let steady = self.last.as_ref() == Some(&report);
         let due = match &self.shown {
@@ -293,7 +302,7 @@ fn configuration_file(cluster: &str, ordinal: u32) -> String {
 
 fn line(configuration: &Configuration, ordinal: u32) -> BrokerLine {
     let clients = configuration.listeners.iter().map(|listener| match listener.protocol {
-        Protocol::Amqp => format!("amqp://{}", listener.address),
+        Protocol::Amqp => format!("amqp{}://{}", if listener.tls.is_some() { "s" } else { "" }, listener.address),
     });
     BrokerLine {
         name: format!("{}-{ordinal}", configuration.cluster),

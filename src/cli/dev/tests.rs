@@ -79,7 +79,7 @@ impl Launch for FakeCluster {
         let (stop, stopped) = oneshot::channel::<()>();
         let record = configuration.data_directory.with_file_name("formation.json");
         let node = FakeNode { ordinal, cluster: self.clone(), record };
-        let serving = tokio::spawn(serve(listener, node, token, async {
+        let serving = tokio::spawn(serve(listener, None, node, token, async {
             let _ = stopped.await;
         }));
         self.known().running += 1;
@@ -130,6 +130,7 @@ impl AdminPort for FakeNode {
             cluster_id: formed.map(|formed| formed.cluster_id),
             version: "0.1.0".to_owned(),
             disk: None,
+            certificates: Vec::new(),
         }
     }
 

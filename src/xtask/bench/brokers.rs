@@ -293,7 +293,13 @@ fn configuration(folder: &Path, ordinal: usize, memory_bytes: u64) -> Configurat
         link_listen: LINKS.to_owned(),
         admin_listen: port(ADMIN),
         token_file: folder.join("token"),
-        listeners: vec![Listener { name: "amqp".to_owned(), protocol: Protocol::Amqp, address: port(CLIENTS) }],
+        listeners: vec![Listener {
+            name: "amqp".to_owned(),
+            protocol: Protocol::Amqp,
+            address: port(CLIENTS),
+            tls: None,
+        }],
+        internal_tls: None,
         memory_high_water_bytes: Some((memory_bytes as f64 * MEMORY_SHARE) as u64 / BROKERS as u64),
     }
 }

@@ -42,8 +42,10 @@ fn configuration(cluster: &Cluster) -> Configuration {
                     ListenerProtocol::Amqp => Protocol::Amqp,
                 },
                 address: format!("0.0.0.0:{}", listener.port),
+                tls: None,
             })
             .collect(),
+        internal_tls: None,
         memory_high_water_bytes: cluster.memory_high_water,
     }
 }
