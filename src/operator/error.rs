@@ -52,6 +52,8 @@ pub(crate) enum ReconcileError {
         #[source]
         source: serde_json::Error,
     },
+    #[error("a certificate was not made")]
+    Certificate(#[from] ferrymq_tls::AuthorityError),
     #[error("cannot ask the brokers")]
     AdminClient(#[from] ClientError),
     #[error("none of the brokers that are to form the cluster answers with the data that it had when that was decided")]

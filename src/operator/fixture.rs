@@ -1,5 +1,7 @@
 //! What tests build on: resources through the real parsing and checking.
 
+use std::time::SystemTime;
+
 use ferrymq_admin_api::{ClusterStatus, NodeStatus, NodeView, Phase, QueueView, ShardView, TopicView};
 use ferrymq_api::{CheckedTopic, CheckedUser, Cluster, MessageQueue, Resource, Topic, User, parse_resources};
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
@@ -8,6 +10,7 @@ use serde_json::json;
 use crate::{
     cluster_state::{ClusterState, Formed},
     message_queue::{
+        certificates,
         dereference::{Credentials, Observed},
         forming::Forming,
         plan::Plan,
@@ -117,6 +120,7 @@ pub(crate) fn credentials() -> Credentials {
         username: "user-1".to_owned(),
         password: "p@ss/".to_owned(),
         token: "token".to_owned(),
+        trust: None,
         version: Some("1".to_owned()),
     }
 }
@@ -133,6 +137,7 @@ pub(crate) fn plan(cluster: &Cluster) -> Plan {
         overdue: false,
         forming: Forming::Wait("the brokers start".to_owned()),
         restart: Restart::None,
+        certificates: certificates::next(cluster, &Observed::default(), SystemTime::now()),
     }
 }
 

@@ -15,8 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferrymq_admin_api::{CallError, Client as AdminClient, TopicList, TopicView};
+use ferrymq_admin_api::{CallError, Client as AdminClient, ClientError, TopicList, TopicView};
 use ferrymq_api::{CheckedTopic, Topic};
+use ferrymq_tls::{CA_FILE, Trust};
 use futures::{SinkExt, channel::mpsc};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{
@@ -47,13 +48,29 @@ const OWN_WORD: Duration = Duration::from_secs(2);
 /// Topics that wait to be looked at, at most; who finds more waits with them.
 const WAITING: usize = 1024;
 
-/// The base URL of a pod's admin API.
-pub(crate) fn admin_url(pod_ip: &str) -> String {
-    if pod_ip.contains(':') {
-        format!("http://[{pod_ip}]:{ADMIN_PORT}")
+/// The base URL of a pod's admin API; none where the pod has no address.
+pub(crate) fn admin_url(pod: &Pod) -> Option<String> {
+    let ip = pod.status.as_ref()?.pod_ip.as_deref()?;
+    let scheme = if names::speaks_tls(pod) { "https" } else { "http" };
+    Some(if ip.contains(':') {
+        format!("{scheme}://[{ip}]:{ADMIN_PORT}")
     } else {
-        format!("http://{pod_ip}:{ADMIN_PORT}")
+        format!("{scheme}://{ip}:{ADMIN_PORT}")
+    })
+}
+
+/// A client of the broker at this URL.
+pub(crate) fn admin_client(url: &str, token: &str, trust: Option<&Trust>) -> Result<AdminClient, ClientError> {
+    match trust.filter(|_| url.starts_with("https:")) {
+        Some(trust) => AdminClient::over_tls(url, token, trust),
+        None => AdminClient::new(url, token),
     }
+}
+
+/// Whom the operator takes for a broker of a cluster: whoever shows a certificate of its own authority.
+pub(crate) fn trust(authority: &Secret, cluster: &str, namespace: &str) -> Option<Trust> {
+    let authorities = secret_text(authority, CA_FILE)?;
+    Trust::new(authorities.as_bytes(), &names::internal_name(cluster, namespace)).ok()
 }
 
 /// What a Secret holds under a key, as text.
@@ -278,22 +295,23 @@ pub(crate) async fn find<T, F: Future<Output = Result<T, CallError>>>(
     (namespace, cluster): &ClusterKey,
     ask: impl Fn(AdminClient) -> F,
 ) -> Result<(AdminClient, T), LinkError> {
-    let secret = names::token_secret(cluster);
+    let secret = async |name: String| {
+        let secret = Api::<Secret>::namespaced(kubernetes.clone(), namespace).get_opt(&name).await;
+        secret.map_err(|source| ReconcileError::Read { what: format!("Secret {name}"), source })
+    };
     let no_pods = || LinkError::NoPods { cluster: cluster.clone() };
-    let token = Api::<Secret>::namespaced(kubernetes.clone(), namespace)
-        .get_opt(&secret)
-        .await
-        .map_err(|source| ReconcileError::Read { what: format!("Secret {secret}"), source })?
-        .and_then(|secret| secret_text(&secret, names::TOKEN_FILE))
-        .ok_or_else(no_pods)?;
+    let token = secret(names::token_secret(cluster)).await?;
+    let token = token.and_then(|secret| secret_text(&secret, names::TOKEN_FILE)).ok_or_else(no_pods)?;
+    let authority = secret(names::internal_authority(cluster)).await?;
+    let trust = authority.and_then(|authority| trust(&authority, cluster, namespace));
     let pods = Api::<Pod>::namespaced(kubernetes.clone(), namespace)
         .list(&ListParams::default().labels(&names::selector_text(cluster)))
         .await
         .map_err(|source| ReconcileError::Read { what: format!("the pods of {cluster}"), source })?;
     let mut reason = None;
     for pod in pods.items.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()) {
-        let Some(ip) = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()) else { continue };
-        let client = AdminClient::new(&admin_url(ip), &token).map_err(ReconcileError::from)?;
+        let Some(url) = admin_url(pod) else { continue };
+        let client = admin_client(&url, &token, trust.as_ref()).map_err(ReconcileError::from)?;
         match ask(client.clone()).await {
             Ok(answer) => return Ok((client, answer)),
             Err(error) => reason = Some(format!("{}: {}", pod.name_any(), chain(&error))),

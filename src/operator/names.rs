@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ferrymq_api::Cluster;
+use k8s_openapi::api::core::v1::Pod;
 
 /// Who wrote a field, for server-side apply.
 pub(crate) const FIELD_MANAGER: &str = "ferrymq-operator";
@@ -46,6 +47,14 @@ pub(crate) const TOKEN_DIRECTORY: &str = "/etc/ferrymq-token";
 /// The file of its token.
 pub(crate) const TOKEN_FILE: &str = "token";
 
+/// The volume, and the directory in a broker, of its certificate within the cluster.
+pub(crate) const INTERNAL_TLS_VOLUME: &str = "internal-tls";
+pub(crate) const INTERNAL_TLS_DIRECTORY: &str = "/etc/ferrymq-tls/internal";
+
+/// The volume, and the directory in a broker, of the certificate of its listeners.
+pub(crate) const CLIENT_TLS_VOLUME: &str = "client-tls";
+pub(crate) const CLIENT_TLS_DIRECTORY: &str = "/etc/ferrymq-tls/clients";
+
 /// Where it keeps its data.
 pub(crate) const DATA_DIRECTORY: &str = "/var/lib/ferrymq";
 
@@ -76,6 +85,42 @@ pub(crate) fn user_secret(cluster: &str, resource: &str) -> String {
 
 pub(crate) fn token_secret(cluster: &str) -> String {
     format!("{cluster}-token")
+}
+
+/// The Secret of the authority that signs what brokers show each other.
+pub(crate) fn internal_authority(cluster: &str) -> String {
+    format!("{cluster}-internal-ca")
+}
+
+/// The Secret of what brokers show each other.
+pub(crate) fn internal_certificate(cluster: &str) -> String {
+    format!("{cluster}-internal-tls")
+}
+
+/// The Secret of the authority that signs what clients are shown, where the operator makes it.
+pub(crate) fn client_authority(cluster: &str) -> String {
+    format!("{cluster}-ca")
+}
+
+/// The Secret of what clients are shown, where the operator makes it.
+pub(crate) fn client_certificate(cluster: &str) -> String {
+    format!("{cluster}-tls")
+}
+
+/// The Secret of what clients are shown, and the Certificate that it is made for, where cert-manager makes it.
+pub(crate) fn issued_certificate(cluster: &str) -> String {
+    format!("{cluster}-tls-issued")
+}
+
+/// What the certificates are for that brokers show each other, and the operator.
+pub(crate) fn internal_name(cluster: &str, namespace: &str) -> String {
+    format!("{}.{namespace}.svc", nodes_service(cluster))
+}
+
+/// Whether the broker in a pod speaks TLS at its own ports: what the operator made pods for before there was TLS does not.
+pub(crate) fn speaks_tls(pod: &Pod) -> bool {
+    let mut volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.any(|volume| volume.name == INTERNAL_TLS_VOLUME)
 }
 
 pub(crate) fn pod_disruption_budget(cluster: &str) -> String {

@@ -10,7 +10,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client,
-    api::{ApiResource, DynamicObject},
+    api::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -22,6 +22,8 @@ use crate::{error::ReconcileError, names::WRITTEN_ANNOTATION};
 pub(crate) enum Kind {
     ServiceAccount,
     Secret,
+    /// Of cert-manager.
+    Certificate,
     ConfigMap,
     Service,
     PodDisruptionBudget,
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::ServiceAccount => "ServiceAccount",
             Self::Secret => "Secret",
+            Self::Certificate => "Certificate",
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
@@ -44,6 +47,7 @@ impl Kind {
         match self {
             Self::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
             Self::Secret => ApiResource::erase::<Secret>(&()),
+            Self::Certificate => ApiResource::from_gvk(&GroupVersionKind::gvk("cert-manager.io", "v1", "Certificate")),
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),

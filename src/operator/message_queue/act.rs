@@ -15,7 +15,14 @@ use kube::{
 use crate::{
     context::Context,
     error::{ReconcileError, chain},
-    message_queue::{dereference::Observed, forming::Forming, plan::Plan, restart::Restart, scaling, volumes},
+    links::admin_client,
+    message_queue::{
+        dereference::{Credentials, Observed},
+        forming::Forming,
+        plan::Plan,
+        restart::Restart,
+        scaling, volumes,
+    },
     names,
 };
 
@@ -92,7 +99,10 @@ pub(crate) async fn carry_out(
 
 pub(crate) fn client(observed: &Observed, ordinal: u32) -> Result<Option<AdminClient>, ReconcileError> {
     match observed.address(ordinal) {
-        Some(address) => Ok(Some(AdminClient::new(&address, &observed.credentials.token)?)),
+        Some(address) => {
+            let Credentials { token, trust, .. } = &observed.credentials;
+            Ok(Some(admin_client(&address, token, trust.as_ref())?))
+        }
         None => Ok(None),
     }
 }

@@ -33,20 +33,22 @@ pub(crate) async fn write(
         if there.as_ref().is_some_and(|there| is_there(&object.value, there)) {
             continue;
         }
-        one(&cluster.namespace, object, there.as_ref(), context).await?;
+        if !one(&cluster.namespace, object, there.as_ref(), context).await? {
+            continue;
+        }
         tracing::info!(cluster = %cluster.name, namespace = %cluster.namespace, object = %object.title(), "written");
         written.push(object.title());
     }
     Ok(written)
 }
 
-/// Writes one object over what is there.
+/// Writes one object over what is there; gives whether its kind is known at all.
 pub(crate) async fn one(
     namespace: &str,
     object: &Object,
     there: Option<&Value>,
     context: &Context,
-) -> Result<(), ReconcileError> {
+) -> Result<bool, ReconcileError> {
     let api = object.kind.api(&context.client, namespace);
     let failed = |source| ReconcileError::Write { what: object.title(), source };
     if object.kind == Kind::Secret && there.is_none() {
@@ -55,10 +57,12 @@ pub(crate) async fn one(
             .map_err(|source| ReconcileError::Malformed { what: object.title(), source })?;
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         api.create(&parameters, &object).await.map_err(failed)?;
-        return Ok(());
+        return Ok(true);
     }
-    api.patch(&object.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object.value))
-        .await
-        .map_err(failed)?;
-    Ok(())
+    match api.patch(&object.name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object.value)).await {
+        Ok(_) => Ok(true),
+        // cert-manager is not installed, as the condition says.
+        Err(kube::Error::Api(status)) if object.kind == Kind::Certificate && status.code == 404 => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
 }

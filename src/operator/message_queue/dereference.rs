@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ferrymq_admin_api::{Client as AdminClient, ClusterStatus, NodeStatus, Phase};
-use ferrymq_api::MessageQueue;
+use ferrymq_admin_api::{ClusterStatus, NodeStatus, Phase};
+use ferrymq_api::{MessageQueue, TlsMode};
+use ferrymq_tls::Trust;
 use futures::future::join_all;
 use k8s_openapi::{
     api::{
@@ -22,7 +23,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     context::Context,
     error::{ReconcileError, chain},
-    links::{admin_url, secret_text},
+    links::{admin_client, admin_url, secret_text, trust},
     names,
     objects::Kind,
 };
@@ -38,6 +39,8 @@ pub(crate) struct Observed {
     /// Objects of the names that the cluster's have.
     pub(crate) objects: BTreeMap<(Kind, String), DynamicObject>,
     pub(crate) stateful_set: Option<StatefulSet>,
+    /// The Secret that the spec names for the listeners, or that cert-manager makes for them.
+    pub(crate) given_certificate: Option<Secret>,
     /// The names and passwords that the cluster has, or is to get.
     pub(crate) credentials: Credentials,
     /// The brokers' pods, by ordinal.
@@ -72,6 +75,8 @@ pub(crate) struct Credentials {
     pub(crate) username: String,
     pub(crate) password: String,
     pub(crate) token: String,
+    /// Whose certificates are those of the cluster's brokers.
+    pub(crate) trust: Option<Trust>,
     /// Which state of the user's Secret this is; none where it is not there yet.
     pub(crate) version: Option<String>,
 }
@@ -83,6 +88,11 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Observed {
+    /// A Secret of the cluster, where it is there and one.
+    pub(crate) fn secret(&self, name: &str) -> Option<Secret> {
+        typed(&self.objects, Kind::Secret, name).ok().flatten()
+    }
+
     /// What a broker says of itself, where it answers.
     pub(crate) fn node(&self, ordinal: u32) -> Option<&NodeStatus> {
         self.brokers.get(&ordinal).and_then(|answer| answer.as_ref().ok())
@@ -125,13 +135,18 @@ pub(crate) async fn read(resource: &MessageQueue, context: &Context) -> Result<O
 async fn kubernetes(resource: &MessageQueue, context: &Context) -> Result<Observed, ReconcileError> {
     let name = resource.name_any();
     let namespace = resource.namespace().unwrap_or_default();
-    let (current, objects) =
-        futures::try_join!(current(context, &namespace, &name), objects(context, &namespace, &name))?;
+    let (current, objects, given_certificate) = futures::try_join!(
+        current(context, &namespace, &name),
+        objects(context, &namespace, resource),
+        given_certificate(context, &namespace, resource)
+    )?;
     let Some(current) = current else { return Ok(Observed::default()) };
     let stateful_set: Option<StatefulSet> = typed(&objects, Kind::StatefulSet, &names::stateful_set(&name))?;
     let credentials = credentials(
         typed(&objects, Kind::Secret, &names::default_user_secret(&name))?,
         typed(&objects, Kind::Secret, &names::token_secret(&name))?,
+        typed::<Secret>(&objects, Kind::Secret, &names::internal_authority(&name))?
+            .and_then(|authority| trust(&authority, &name, &namespace)),
     );
     let (pods, claims) = futures::try_join!(
         pods(context, &namespace, &name, stateful_set.as_ref()),
@@ -143,6 +158,7 @@ async fn kubernetes(resource: &MessageQueue, context: &Context) -> Result<Observ
         resource: Some(current),
         objects,
         stateful_set,
+        given_certificate,
         credentials,
         pods,
         claims,
@@ -176,18 +192,31 @@ async fn current(context: &Context, namespace: &str, name: &str) -> Result<Optio
 async fn objects(
     context: &Context,
     namespace: &str,
-    cluster: &str,
+    resource: &MessageQueue,
 ) -> Result<BTreeMap<(Kind, String), DynamicObject>, ReconcileError> {
-    let wanted = [
+    let cluster = resource.name_any();
+    let cluster = cluster.as_str();
+    let mut wanted = vec![
         (Kind::ServiceAccount, names::service_account(cluster)),
         (Kind::Secret, names::default_user_secret(cluster)),
         (Kind::Secret, names::token_secret(cluster)),
+        (Kind::Secret, names::internal_authority(cluster)),
+        (Kind::Secret, names::internal_certificate(cluster)),
         (Kind::ConfigMap, names::config_map(cluster)),
         (Kind::Service, names::nodes_service(cluster)),
         (Kind::Service, names::client_service(cluster)),
         (Kind::PodDisruptionBudget, names::pod_disruption_budget(cluster)),
         (Kind::StatefulSet, names::stateful_set(cluster)),
     ];
+    // In another mode these names are anybody's.
+    match resource.spec.tls.as_ref().map(|tls| tls.mode) {
+        Some(TlsMode::Generated) => wanted.extend([
+            (Kind::Secret, names::client_authority(cluster)),
+            (Kind::Secret, names::client_certificate(cluster)),
+        ]),
+        Some(TlsMode::CertManager) => wanted.push((Kind::Certificate, names::issued_certificate(cluster))),
+        Some(TlsMode::Secret | TlsMode::Disabled) | None => {}
+    }
     let reads = wanted.into_iter().map(|(kind, name)| async move {
         let object = kind
             .api(&context.client, namespace)
@@ -203,6 +232,24 @@ async fn objects(
     Ok(objects)
 }
 
+/// The Secret that somebody else makes for the listeners.
+async fn given_certificate(
+    context: &Context,
+    namespace: &str,
+    resource: &MessageQueue,
+) -> Result<Option<Secret>, ReconcileError> {
+    let Some(tls) = &resource.spec.tls else { return Ok(None) };
+    let name = match (tls.mode, &tls.secret_name) {
+        (TlsMode::Secret, Some(name)) => name.clone(),
+        (TlsMode::CertManager, _) => names::issued_certificate(&resource.name_any()),
+        _ => return Ok(None),
+    };
+    Api::<Secret>::namespaced(context.client.clone(), namespace)
+        .get_opt(&name)
+        .await
+        .map_err(|source| ReconcileError::Read { what: format!("Secret {name}"), source })
+}
+
 fn typed<T: DeserializeOwned>(
     objects: &BTreeMap<(Kind, String), DynamicObject>,
     kind: Kind,
@@ -215,12 +262,13 @@ fn typed<T: DeserializeOwned>(
 }
 
 /// The secrets that there are; where there are none, new ones, which `apply` writes before anything uses them.
-fn credentials(user: Option<Secret>, token: Option<Secret>) -> Credentials {
+fn credentials(user: Option<Secret>, token: Option<Secret>, trust: Option<Trust>) -> Credentials {
     let text = |secret: &Option<Secret>, key| secret.as_ref().and_then(|secret| secret_text(secret, key));
     Credentials {
         username: text(&user, "username").unwrap_or_else(|| format!("user-{}", random(8))),
         password: text(&user, "password").unwrap_or_else(|| random(32)),
         token: text(&token, names::TOKEN_FILE).unwrap_or_else(|| random(48)),
+        trust,
         version: user.and_then(|secret| secret.metadata.resource_version),
     }
 }
@@ -357,14 +405,14 @@ fn address(pod: &Pod) -> Option<String> {
     let running = status.container_statuses.as_ref()?.iter().any(|container| {
         container.name == "broker" && container.state.as_ref().is_some_and(|state| state.running.is_some())
     });
-    status.pod_ip.as_deref().filter(|_| running).map(admin_url)
+    if running { admin_url(pod) } else { None }
 }
 
 async fn brokers(pods: &BTreeMap<u32, Pod>, credentials: &Credentials) -> BTreeMap<u32, Result<NodeStatus, String>> {
     let calls = pods.iter().filter_map(|(ordinal, pod)| {
         let address = address(pod)?;
         Some(async move {
-            let answer = match AdminClient::new(&address, &credentials.token) {
+            let answer = match admin_client(&address, &credentials.token, credentials.trust.as_ref()) {
                 Ok(client) => client.with_timeout(PATIENCE).node().await.map_err(|error| chain(&error)),
                 Err(error) => Err(error.to_string()),
             };
@@ -386,7 +434,7 @@ async fn view(
     });
     for (ordinal, _) in serving {
         let Some(address) = pods.get(ordinal).and_then(address) else { continue };
-        match AdminClient::new(&address, &credentials.token) {
+        match admin_client(&address, &credentials.token, credentials.trust.as_ref()) {
             Ok(client) => match client.with_timeout(PATIENCE).cluster().await {
                 Ok(view) => return (Some(view), None),
                 Err(error) => why = Some(chain(&error)),

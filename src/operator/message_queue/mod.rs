@@ -3,6 +3,7 @@
 pub(crate) mod act;
 pub(crate) mod apply;
 pub(crate) mod build;
+pub(crate) mod certificates;
 pub(crate) mod dereference;
 pub(crate) mod forming;
 pub(crate) mod plan;
@@ -21,9 +22,12 @@ mod volumes;
 #[cfg(test)]
 pub(crate) use status::{of as status_of, of_refusal as refused_status};
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use ferrymq_api::{ConditionType, MessageQueue, MessageQueueStatus, Reason};
+use ferrymq_api::{Cluster, ConditionType, MessageQueue, MessageQueueStatus, Reason};
 use k8s_openapi::jiff::Timestamp;
 use kube::{
     ResourceExt,
@@ -60,12 +64,14 @@ pub(crate) async fn reconcile(resource: Arc<MessageQueue>, context: Arc<Context>
         Err(obstacle) => return refuse(resource, &obstacle, &context).await,
     };
     let plan = plan::next(resource, &cluster, &observed, &context.settings, Timestamp::now());
-    let objects = build::objects(&cluster, &plan, &observed.credentials)?;
+    let made = certificates::make(&cluster, &observed, &plan.certificates, SystemTime::now())?;
+    let objects = build::objects(&cluster, &plan, &observed, &made)?;
     let done = if cluster.paused {
         Done::default()
     } else {
         match apply::write(&cluster, &objects, &observed, &context).await {
             Ok(written) if !written.is_empty() => {
+                tell_renewals(resource, &cluster, &plan, &context).await;
                 // What was just written is looked at anew before anything is built on it.
                 context.snapshots.forget(&key);
                 let status = status::of(resource, &cluster, &observed, &plan, &Done::default());
@@ -83,6 +89,13 @@ pub(crate) async fn reconcile(resource: Arc<MessageQueue>, context: Arc<Context>
     }
     publish(resource, status, &context).await?;
     Ok(Action::requeue(next))
+}
+
+/// Tells who watches the resource which certificates were just made anew.
+async fn tell_renewals(resource: &MessageQueue, cluster: &Cluster, plan: &Plan, context: &Context) {
+    for note in plan.certificates.renewed(cluster) {
+        context.tell(resource, EventType::Normal, "CertificateRenewed", "Renew", note).await;
+    }
 }
 
 /// When to look again, if no watch says so before.

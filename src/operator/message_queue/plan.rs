@@ -1,6 +1,6 @@
 //! What may happen now, and what must wait for what. Pure.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::SystemTime};
 
 use ferrymq_admin_api::NodeStatus;
 use ferrymq_api::{Cluster, ConditionType, MessageQueue};
@@ -16,6 +16,7 @@ use kube::ResourceExt;
 use crate::{
     message_queue::{
         build::input,
+        certificates::{self, Certificates},
         dereference::Observed,
         forming::{self, Forming},
         restart::{self, Restart},
@@ -52,6 +53,8 @@ pub(crate) struct Plan {
     pub(crate) forming: Forming,
     /// Which broker may be restarted.
     pub(crate) restart: Restart,
+    /// Which certificates are made, and how they all are.
+    pub(crate) certificates: Certificates,
 }
 
 /// What pods are made of now.
@@ -100,6 +103,7 @@ pub(crate) fn next(
         overdue: is_overdue(resource, now),
         forming: forming::decide(cluster, recorded, &answers, &uuid::Uuid::new_v4().to_string()),
         restart: restart::decide(cluster, observed, gate),
+        certificates: certificates::next(cluster, observed, SystemTime::now()),
     }
 }
 
@@ -178,8 +182,9 @@ mod tests {
     fn written_by(spec: &str, image: &str) -> Observed {
         let cluster = cluster(spec);
         let plan = Plan { image: image.to_owned(), ..plan(&cluster) };
-        let objects = build::objects(&cluster, &plan, &crate::fixture::credentials()).unwrap();
         let mut observed = Observed::default();
+        let made = certificates::make(&cluster, &observed, &plan.certificates, SystemTime::now()).unwrap();
+        let objects = build::objects(&cluster, &plan, &observed, &made).unwrap();
         for Object { kind, name, value } in objects {
             if kind == Kind::StatefulSet {
                 observed.stateful_set = Some(serde_json::from_value::<StatefulSet>(value.clone()).unwrap());
@@ -242,7 +247,8 @@ mod tests {
         let plan = next_of(manual, &observed, "ferrymq:1");
         let mark = observed.stateful_set.as_ref().unwrap().annotations()[INPUT_ANNOTATION].clone();
         assert_eq!(plan.kept.as_ref().map(|kept| kept.mark.clone()), Some(mark.clone()));
-        let objects = build::objects(&cluster(manual), &plan, &crate::fixture::credentials()).unwrap();
+        let made = certificates::make(&cluster(manual), &observed, &plan.certificates, SystemTime::now()).unwrap();
+        let objects = build::objects(&cluster(manual), &plan, &observed, &made).unwrap();
         let set = objects.into_iter().find(|object| object.kind == Kind::StatefulSet).unwrap().value;
         assert_eq!(set["metadata"]["annotations"][INPUT_ANNOTATION], mark);
         assert_eq!(set["spec"]["template"]["spec"]["containers"][0]["image"], "ferrymq:1");

@@ -173,7 +173,7 @@ fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
         .iter()
         .map(|listener| Endpoint {
             name: listener.name.clone(),
-            protocol: listener.protocol.as_str().to_owned(),
+            protocol: listener.scheme().to_owned(),
             address: format!("{host}:{}", listener.port),
         })
         .collect()

@@ -53,9 +53,10 @@ pub(crate) fn judge(
     let update = update(cluster, plan, done, formation);
     let storage = storage(cluster, plan, done, observed, &of_claims);
     let ready = ready(cluster, observed, plan, done, &troubles, &replication);
+    let certificates = certificates(plan);
     let stalled = stalled(plan, done, &troubles, &ready, &update);
     let reconciling = reconciling(cluster, &ready, &stalled, [&scale, &storage, &update]);
-    vec![ready, reconciling, stalled, replication, scale, storage, update]
+    vec![ready, reconciling, stalled, replication, scale, storage, update, certificates]
 }
 
 fn ready(
@@ -322,6 +323,11 @@ fn update(cluster: &Cluster, plan: &Plan, done: &Done, formation: Option<&Format
     verdict(kind, true, Reason::AllUpdated, "every broker runs what the spec asks for")
 }
 
+fn certificates(plan: &Plan) -> Verdict {
+    let judged = &plan.certificates.judged;
+    verdict(ConditionType::CertificatesValid, judged.valid, judged.reason, judged.message.clone())
+}
+
 fn stalled(plan: &Plan, done: &Done, troubles: &[Trouble], ready: &Verdict, update: &Verdict) -> Verdict {
     let kind = ConditionType::Stalled;
     if matches!(plan.forming, Forming::DataLost(_) | Forming::Foreign(_)) {
@@ -341,6 +347,10 @@ fn stalled(plan: &Plan, done: &Done, troubles: &[Trouble], ready: &Verdict, upda
     }
     if update.reason == Reason::UpdateStopped {
         return verdict(kind, true, update.reason, update.message.clone());
+    }
+    let judged = &plan.certificates.judged;
+    if judged.stalls {
+        return verdict(kind, true, judged.reason, judged.message.clone());
     }
     verdict(kind, false, Reason::NothingInTheWay, "nothing is in the way")
 }

@@ -7,12 +7,12 @@ use k8s_openapi::{
 };
 
 use crate::{
-    message_queue::build::{BINDING_TYPE, binding_entries},
+    message_queue::build::{BINDING_TYPE, Binding, binding_entries},
     names,
 };
 
-/// The Secret of a user of this password.
-pub(crate) fn secret(user: &CheckedUser, cluster: &Cluster, password: &str) -> Secret {
+/// The Secret of a user of this password. `authorities` is whom its clients are to trust, as PEM.
+pub(crate) fn secret(user: &CheckedUser, cluster: &Cluster, password: &str, authorities: Option<&str>) -> Secret {
     // A client that uses several virtual hosts names the others itself.
     let virtual_host = user.permissions.first().map_or("/", |permission| permission.virtual_host.as_str());
     let mut labels = names::labels(cluster);
@@ -33,7 +33,10 @@ pub(crate) fn secret(user: &CheckedUser, cluster: &Cluster, password: &str) -> S
             ..ObjectMeta::default()
         },
         type_: Some(BINDING_TYPE.to_owned()),
-        data: Some(binding_entries(cluster, &user.name, password, virtual_host)),
+        data: Some(binding_entries(
+            cluster,
+            &Binding { username: &user.name, password, virtual_host, authorities },
+        )),
         ..Secret::default()
     }
 }

@@ -9,7 +9,8 @@ use crate::{
     cluster_state::{self, ClusterState},
     context::Context,
     error::{ReconcileError, chain},
-    links::LinkError,
+    links::{LinkError, secret_text},
+    message_queue::build::AUTHORITIES_KEY,
     names, siblings,
     user::links::UserLink,
 };
@@ -34,6 +35,8 @@ pub(crate) struct Observed {
     pub(crate) password: Option<Result<Password, String>>,
     /// The Secret for its clients, or another object of that name.
     pub(crate) binding: Option<Secret>,
+    /// Whom clients are to trust where the cluster listens with TLS, as PEM: what its own Secret for clients says.
+    pub(crate) authorities: Option<String>,
     /// A broker that answers.
     pub(crate) link: Option<UserLink>,
     /// Why none does.
@@ -61,6 +64,7 @@ pub(crate) async fn current(resource: &User, context: &Context) -> Result<Option
 pub(crate) async fn read(user: &CheckedUser, context: &Context) -> Result<Observed, ReconcileError> {
     let mut observed = around(user, context).await?;
     observed.binding = secret(&user.namespace, &names::user_secret(&user.cluster, &user.resource), context).await?;
+    observed.authorities = authorities(user, observed.checked.as_ref(), context).await?;
     observed.password = match &user.password {
         Some(source) => {
             let secret = secret(&user.namespace, &source.name, context).await?;
@@ -89,6 +93,18 @@ async fn around(user: &CheckedUser, context: &Context) -> Result<Observed, Recon
         ask(user, context, &mut observed).await?;
     }
     Ok(observed)
+}
+
+async fn authorities(
+    user: &CheckedUser,
+    cluster: Option<&Cluster>,
+    context: &Context,
+) -> Result<Option<String>, ReconcileError> {
+    let Some(cluster) = cluster.filter(|cluster| cluster.listeners.iter().any(|listener| listener.tls)) else {
+        return Ok(None);
+    };
+    let secret = secret(&user.namespace, &names::default_user_secret(&cluster.name), context).await?;
+    Ok(secret.and_then(|secret| secret_text(&secret, AUTHORITIES_KEY)))
 }
 
 async fn secret(namespace: &str, name: &str, context: &Context) -> Result<Option<Secret>, ReconcileError> {

@@ -124,7 +124,7 @@ fn bind(user: &CheckedUser, observed: &Observed, password: Option<&Password>) ->
         }
     }
     let password = password.map_or_else(|| random(MADE), |password| password.text.clone());
-    let wanted = binding::secret(user, cluster, &password);
+    let wanted = binding::secret(user, cluster, &password, observed.authorities.as_deref());
     let is_there = observed.binding.as_ref().is_some_and(|there| has_all_of(there, &wanted));
     (!is_there).then(|| Plan::WriteBinding(Box::new(wanted)))
 }
@@ -203,7 +203,7 @@ mod tests {
         let cluster = cluster("{storage: {size: 1Gi}}");
         Observed {
             cluster: formed(),
-            binding: Some(binding::secret(&user(spec), &cluster, "secret")),
+            binding: Some(binding::secret(&user(spec), &cluster, "secret", None)),
             checked: Some(cluster),
             living: vec!["uid-of-billing".to_owned()],
             password: Some(Ok(password())),
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!(made, Some(MADE));
         observed.binding = Some(*secret);
         observed.password = Some(Ok(password()));
-        observed.binding = Some(binding::secret(&user(SPEC), observed.checked.as_ref().unwrap(), "secret"));
+        observed.binding = Some(binding::secret(&user(SPEC), observed.checked.as_ref().unwrap(), "secret", None));
         assert!(matches!(next(&user(SPEC), &observed), Plan::ClusterNotReady(_)));
     }
 

@@ -32,7 +32,7 @@ pub(super) fn client_ports(cluster: &Cluster) -> Vec<ServicePort> {
             port: i32::from(listener.port),
             target_port: Some(IntOrString::String(listener.name.clone())),
             protocol: Some("TCP".to_owned()),
-            app_protocol: Some(listener.protocol.as_str().to_owned()),
+            app_protocol: Some(listener.scheme().to_owned()),
             ..ServicePort::default()
         })
         .collect()

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ferrymq_admin_api::{Configuration, Listener, Protocol};
+use ferrymq_admin_api::{Configuration, InternalTls, Listener, Protocol};
 use ferrymq_api::{Cluster, ListenerProtocol};
 use k8s_openapi::api::core::v1::ConfigMap;
 
@@ -42,10 +42,13 @@ fn configuration(cluster: &Cluster) -> Configuration {
                     ListenerProtocol::Amqp => Protocol::Amqp,
                 },
                 address: format!("0.0.0.0:{}", listener.port),
-                tls: None,
+                tls: listener.tls.then(|| names::CLIENT_TLS_DIRECTORY.into()),
             })
             .collect(),
-        internal_tls: None,
+        internal_tls: Some(InternalTls {
+            directory: names::INTERNAL_TLS_DIRECTORY.into(),
+            name: names::internal_name(name, &cluster.namespace),
+        }),
         memory_high_water_bytes: cluster.memory_high_water,
     }
 }
@@ -63,6 +66,16 @@ mod tests {
         assert_eq!(file.peer_address, "orders-{ordinal}.orders-nodes.shop.svc:7400");
         assert_eq!(file.listeners.first().map(|listener| listener.address.as_str()), Some("0.0.0.0:5672"));
         assert_eq!(file.memory_high_water_bytes, Some(512 << 20));
+    }
+
+    #[test]
+    fn brokers_speak_tls_among_themselves_in_any_case_and_to_clients_where_the_spec_says_so() {
+        let plain = configuration(&cluster("{storage: {size: 1Gi}}"));
+        assert_eq!(plain.internal_tls.map(|tls| tls.name), Some("orders-nodes.shop.svc".to_owned()));
+        assert!(plain.listeners.iter().all(|listener| listener.tls.is_none()));
+        let with_tls = configuration(&cluster("{storage: {size: 1Gi}, tls: {}}"));
+        let directories: Vec<_> = with_tls.listeners.into_iter().map(|listener| listener.tls).collect();
+        assert_eq!(directories, [None, Some("/etc/ferrymq-tls/clients".into())]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The objects of a cluster: pure functions, one file per object, in the order in which the pods need them.
 
+mod certificate_secrets;
 mod client_service;
 mod config_map;
 mod default_user_secret;
+mod issued_certificate;
 mod nodes_service;
 mod pod;
 mod pod_disruption_budget;
@@ -11,33 +13,40 @@ mod stateful_set;
 mod token_secret;
 
 use ferrymq_api::Cluster;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use k8s_openapi::{
+    api::core::v1::Secret,
+    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
+};
 
 use crate::{
     error::ReconcileError,
-    message_queue::{dereference::Credentials, plan::Plan},
+    message_queue::{certificates::Made, dereference::Observed, plan::Plan},
     names,
     objects::{Kind, Object},
 };
 
-pub(crate) use default_user_secret::{BINDING_TYPE, binding_entries};
+pub(crate) use default_user_secret::{AUTHORITIES_KEY, BINDING_TYPE, Binding, binding_entries};
 pub(crate) use stateful_set::input;
 
 /// All objects of a cluster.
 pub(crate) fn objects(
     cluster: &Cluster,
     plan: &Plan,
-    credentials: &Credentials,
+    observed: &Observed,
+    made: &Made,
 ) -> Result<Vec<Object>, ReconcileError> {
-    let name = &cluster.name;
-    Ok(vec![
+    let (name, credentials) = (&cluster.name, &observed.credentials);
+    let mut objects = vec![
         Object::new(Kind::ServiceAccount, names::service_account(name), &service_account::service_account(cluster))?,
         Object::new(
             Kind::Secret,
             names::default_user_secret(name),
-            &default_user_secret::default_user_secret(cluster, credentials),
+            &default_user_secret::default_user_secret(cluster, credentials, client_authorities(observed, made)),
         )?,
         Object::new(Kind::Secret, names::token_secret(name), &token_secret::token_secret(cluster, credentials))?,
+    ];
+    objects.extend(certificates(cluster, plan, made)?);
+    objects.extend([
         Object::new(Kind::ConfigMap, names::config_map(name), &config_map::config_map(cluster, plan)?)?,
         Object::new(Kind::Service, names::nodes_service(name), &nodes_service::nodes_service(cluster))?,
         Object::new(Kind::Service, names::client_service(name), &client_service::client_service(cluster))?,
@@ -47,7 +56,38 @@ pub(crate) fn objects(
             &pod_disruption_budget::pod_disruption_budget(cluster),
         )?,
         Object::new(Kind::StatefulSet, names::stateful_set(name), &stateful_set::stateful_set(cluster, plan))?,
-    ])
+    ]);
+    Ok(objects)
+}
+
+/// What the pods need before they start: their volumes are of these.
+fn certificates(cluster: &Cluster, plan: &Plan, made: &Made) -> Result<Vec<Object>, ReconcileError> {
+    let name = &cluster.name;
+    let mut objects = Vec::new();
+    let mut add =
+        |kind, name: String, object: &Secret| Object::new(kind, name, object).map(|object| objects.push(object));
+    let (authority, certificate) = (names::internal_authority(name), names::internal_certificate(name));
+    let plain = Some(plan.certificates.accept_plain);
+    add(Kind::Secret, authority.clone(), &certificate_secrets::authority(cluster, authority, &made.internal))?;
+    let secret = certificate_secrets::certificate(cluster, certificate.clone(), &made.internal, plain);
+    add(Kind::Secret, certificate, &secret)?;
+    if let Some(clients) = &made.clients {
+        let (authority, certificate) = (names::client_authority(name), names::client_certificate(name));
+        add(Kind::Secret, authority.clone(), &certificate_secrets::authority(cluster, authority, clients))?;
+        let secret = certificate_secrets::certificate(cluster, certificate.clone(), clients, None);
+        add(Kind::Secret, certificate, &secret)?;
+    }
+    if let Some(certificate) = issued_certificate::issued_certificate(cluster) {
+        objects.push(Object::new(Kind::Certificate, names::issued_certificate(name), &certificate)?);
+    }
+    Ok(objects)
+}
+
+/// Whom clients are to trust: PEM; none where nobody says so.
+fn client_authorities<'a>(observed: &'a Observed, made: &'a Made) -> Option<&'a str> {
+    let given = || observed.given_certificate.as_ref()?.data.as_ref()?.get(ferrymq_tls::CA_FILE);
+    let given = || std::str::from_utf8(&given()?.0).ok().filter(|text| !text.trim().is_empty());
+    made.clients.as_ref().map(|clients| clients.trusted.as_str()).or_else(given)
 }
 
 /// Name, labels and owner of an object of a cluster.

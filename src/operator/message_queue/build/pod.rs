@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 
 use super::selector;
-use crate::names;
+use crate::{message_queue::certificates::client_secret, names};
 
 /// The user and group that brokers run as.
 const USER: i64 = 10_001;
@@ -86,11 +86,7 @@ fn container(cluster: &Cluster, image: &str, pull_policy: Option<&str>) -> Conta
         }),
         // What a broker says last, the status says too.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(vec![
-            mount("data", names::DATA_DIRECTORY, false),
-            mount("config", names::CONFIG_DIRECTORY, true),
-            mount("token", names::TOKEN_DIRECTORY, true),
-        ]),
+        volume_mounts: Some(mounts(cluster)),
         ..Container::default()
     }
 }
@@ -100,6 +96,7 @@ fn probe(path: &str) -> Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.to_owned()),
             port: IntOrString::String("admin".to_owned()),
+            scheme: Some("HTTPS".to_owned()),
             ..HTTPGetAction::default()
         }),
         timeout_seconds: Some(3),
@@ -127,6 +124,18 @@ fn from_field(name: &str, path: &str) -> EnvVar {
     }
 }
 
+fn mounts(cluster: &Cluster) -> Vec<VolumeMount> {
+    let mut mounts = vec![
+        mount("data", names::DATA_DIRECTORY, false),
+        mount("config", names::CONFIG_DIRECTORY, true),
+        mount("token", names::TOKEN_DIRECTORY, true),
+        mount(names::INTERNAL_TLS_VOLUME, names::INTERNAL_TLS_DIRECTORY, true),
+    ];
+    let clients = client_secret(cluster);
+    mounts.extend(clients.map(|_| mount(names::CLIENT_TLS_VOLUME, names::CLIENT_TLS_DIRECTORY, true)));
+    mounts
+}
+
 fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount {
         name: name.to_owned(),
@@ -137,7 +146,7 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
 }
 
 fn volumes(cluster: &Cluster) -> Vec<Volume> {
-    vec![
+    let mut volumes = vec![
         Volume {
             name: "config".to_owned(),
             config_map: Some(ConfigMapVolumeSource {
@@ -146,17 +155,26 @@ fn volumes(cluster: &Cluster) -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-        Volume {
-            name: "token".to_owned(),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(names::token_secret(&cluster.name)),
-                // Readable by the group that the volume is given to, and by nobody else.
-                default_mode: Some(0o440),
-                ..SecretVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
-    ]
+        of_secret("token", names::token_secret(&cluster.name), None),
+        of_secret(names::INTERNAL_TLS_VOLUME, names::internal_certificate(&cluster.name), None),
+    ];
+    // A broker starts without: what it holds for others is worth more than a listener.
+    volumes.extend(client_secret(cluster).map(|secret| of_secret(names::CLIENT_TLS_VOLUME, secret, Some(true))));
+    volumes
+}
+
+fn of_secret(volume: &str, secret: String, optional: Option<bool>) -> Volume {
+    Volume {
+        name: volume.to_owned(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret),
+            // Readable by the group that the volume is given to, and by nobody else.
+            default_mode: Some(0o440),
+            optional,
+            ..SecretVolumeSource::default()
+        }),
+        ..Volume::default()
+    }
 }
 
 fn pod_security() -> PodSecurityContext {
@@ -217,6 +235,19 @@ mod tests {
         assert_eq!(container.allow_privilege_escalation, Some(false));
         assert_eq!(container.read_only_root_filesystem, Some(true));
         assert_eq!(container.capabilities.and_then(|set| set.drop), Some(vec!["ALL".to_owned()]));
+    }
+
+    #[test]
+    fn certificates_are_volumes_so_that_nothing_restarts_when_they_change() {
+        let volumes = |text: &str| {
+            let volumes = spec(text).volumes.unwrap();
+            let secret = |volume: Volume| volume.secret.and_then(|secret| secret.secret_name);
+            volumes.into_iter().filter_map(secret).collect::<Vec<_>>()
+        };
+        assert_eq!(volumes("{storage: {size: 1Gi}}"), ["orders-token", "orders-internal-tls"]);
+        assert_eq!(volumes("{storage: {size: 1Gi}, tls: {}}"), ["orders-token", "orders-internal-tls", "orders-tls"]);
+        let mine = volumes("{storage: {size: 1Gi}, tls: {mode: Secret, secretName: mine}}");
+        assert_eq!(mine, ["orders-token", "orders-internal-tls", "mine"]);
     }
 
     #[test]

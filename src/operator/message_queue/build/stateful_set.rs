@@ -16,7 +16,11 @@ use k8s_openapi::{
 use serde_json::{Value, json};
 
 use super::{object_meta, pod, selector};
-use crate::{message_queue::plan::Plan, names, objects::fingerprint};
+use crate::{
+    message_queue::{certificates::client_secret, plan::Plan},
+    names,
+    objects::fingerprint,
+};
 
 pub(crate) fn stateful_set(cluster: &Cluster, plan: &Plan) -> StatefulSet {
     let mark = plan.kept.as_ref().map_or_else(|| input(cluster), |kept| kept.mark.clone());
@@ -82,12 +86,9 @@ fn claim(cluster: &Cluster) -> PersistentVolumeClaim {
 /// A setting that is added in a later version must be left out while it has its default: else that version, once
 /// installed, would restart every broker.
 pub(crate) fn input(cluster: &Cluster) -> String {
-    let listeners: Vec<Value> = cluster
-        .listeners
-        .iter()
-        .map(|listener| json!([listener.name, listener.protocol.as_str(), listener.port]))
-        .collect();
-    fingerprint(&json!({
+    let listeners: Vec<Value> =
+        cluster.listeners.iter().map(|listener| json!([listener.name, listener.scheme(), listener.port])).collect();
+    let mut input = json!({
         "image": cluster.pods.image,
         "pullPolicy": cluster.pods.pull_policy.map(ferrymq_api::ImagePullPolicy::as_str),
         "pullSecrets": cluster.pods.pull_secrets,
@@ -96,7 +97,11 @@ pub(crate) fn input(cluster: &Cluster) -> String {
         "template": cluster.pods.template,
         "memoryHighWater": cluster.memory_high_water,
         "listeners": listeners,
-    }))
+    });
+    if let (Some(secret), Some(input)) = (client_secret(cluster), input.as_object_mut()) {
+        input.insert("clientTls".to_owned(), secret.into());
+    }
+    fingerprint(&input)
 }
 
 #[cfg(test)]
@@ -131,6 +136,9 @@ mod tests {
         let before = input(&cluster("{replicas: 3, storage: {size: 1Gi}}"));
         assert_eq!(before, input(&cluster("{replicas: 5, storage: {size: 1Gi, reclaimPolicy: Delete}}")));
         assert_ne!(before, input(&cluster("{storage: {size: 1Gi}, image: 'ferrymq:2'}")));
+        let with_tls = input(&cluster("{storage: {size: 1Gi}, tls: {}}"));
+        assert_ne!(before, with_tls);
+        assert_eq!(with_tls, input(&cluster("{storage: {size: 1Gi}, tls: {names: [a.b], certificateDuration: 9d}}")));
     }
 
     #[test]
