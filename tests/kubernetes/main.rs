@@ -11,6 +11,7 @@
 //! | `scaling.rs` | more brokers, fewer, none |
 //! | `storage.rs` | volumes grow, or cannot, or are replaced by smaller ones |
 //! | `operators.rs` | the operator is gone, is killed wherever it is, or is there twice |
+//! | `tls.rs` | certificates are replaced under load |
 //! | `power_loss.rs` | all brokers are killed at once |
 //! | `disk_full.rs` | the volume of one broker is full, then those of all |
 //! | `fault_run.rs` | one fault after another for some minutes, as a seed says, under load |
@@ -59,6 +60,7 @@ mod power_loss;
 mod rolling;
 mod scaling;
 mod storage;
+mod tls;
 mod topic_life;
 mod traffic;
 mod user_life;

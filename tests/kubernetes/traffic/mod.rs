@@ -45,9 +45,18 @@ impl Traffic {
     /// Nobody is at work yet. There are queues that have one consumer each, and others that may have many; all of them get
     /// every message.
     pub(crate) async fn of(world: &World, ordered: &[&str], shared: &[&str]) -> Self {
+        Self::among(world.brokers().await, ordered, shared)
+    }
+
+    /// Nobody is at work yet, and clients connect to these. There is a queue `work`, which has one consumer.
+    pub(crate) fn over(brokers: Vec<Broker>) -> Self {
+        Self::among(brokers, &["work"], &[])
+    }
+
+    fn among(brokers: Vec<Broker>, ordered: &[&str], shared: &[&str]) -> Self {
         Self {
             history: Arc::new(History::new(ordered, shared)),
-            brokers: Arc::new(RwLock::new(world.brokers().await)),
+            brokers: Arc::new(RwLock::new(brokers)),
             publishing: watch::channel(true).0,
             consuming: watch::channel(true).0,
             publishers: Vec::new(),
