@@ -99,7 +99,7 @@ async fn user_life_has_one_owner_and_ends_in_any_order() {
     world.apply(&user("second", "shared", "permissions: [{read: .*}]"));
     let told = world.condition::<User>("second", "Ready", ("False", "UserConflict"), READY).await;
     println!("measured: the second of two Users of a name says: {told}");
-    assert!(told.contains("belongs to the older User") && told.contains("/first"), "{told}");
+    assert!(told.contains("belongs to") && told.contains("/first"), "{told}");
     // The second one takes over what the first one left.
     world.kubectl(&["delete", "mqu", "first", "--timeout=30s"]);
     world.condition::<User>("second", "Ready", ("True", "Declared"), READY).await;

@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, time::SystemTime};
 
-use ferrymq_admin_api::{
-    CertificatePurpose, CertificateView, ClusterStatus, NodeStatus, Safety, TopicView, UserView,
-};
+use ferrymq_admin_api::{CertificatePurpose, CertificateView, ClusterStatus, NodeStatus, Safety, TopicView, UserView};
 
 use crate::table::Table;
 

@@ -7,6 +7,7 @@ use ferrymq_api::{AdoptionPolicy, CheckedTopic};
 
 use crate::{
     cluster_state::{Formed, NotUsable},
+    links::Link,
     topic::dereference::Observed,
 };
 
@@ -61,7 +62,9 @@ pub(crate) fn next(topic: &CheckedTopic, observed: &Observed) -> Plan {
             Err(NotUsable::Going(why)) => return Plan::ClusterGoing(why),
             Err(NotUsable::NotReady(why)) => return Plan::ClusterNotReady(why),
         };
-    if let Some(older) = &observed.older {
+    let has_it = |link: &Link| link.view.as_ref().is_some_and(|view| view.declaration.owner.uid == topic.uid);
+    // Of two that were made in one second, the one that has the name keeps it.
+    if let Some(older) = observed.older.as_ref().filter(|_| !observed.link.as_ref().is_some_and(has_it)) {
         return Plan::Conflict(format!(
             "topic {} of cluster {} belongs to the older Topic {older}; give this one another name, or delete one of them",
             topic.name, topic.cluster
@@ -178,6 +181,9 @@ mod tests {
         observed.older = Some("shop/first".to_owned());
         let Plan::Conflict(sentence) = next(&topic(SPEC), &observed) else { panic!("no conflict") };
         assert!(sentence.contains("older Topic shop/first"), "{sentence}");
+        let topic = topic(SPEC);
+        observed.link = Some(Link::to_nobody(Some(topic_view(&topic))));
+        assert!(matches!(next(&topic, &observed), Plan::Settled { .. }), "who has the name keeps it");
     }
 
     #[test]

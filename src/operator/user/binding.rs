@@ -33,10 +33,7 @@ pub(crate) fn secret(user: &CheckedUser, cluster: &Cluster, password: &str, auth
             ..ObjectMeta::default()
         },
         type_: Some(BINDING_TYPE.to_owned()),
-        data: Some(binding_entries(
-            cluster,
-            &Binding { username: &user.name, password, virtual_host, authorities },
-        )),
+        data: Some(binding_entries(cluster, &Binding { username: &user.name, password, virtual_host, authorities })),
         ..Secret::default()
     }
 }

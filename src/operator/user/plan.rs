@@ -72,7 +72,8 @@ pub(crate) fn next(user: &CheckedUser, observed: &Observed) -> Plan {
         Err(NotUsable::NotReady(why)) => Err(why),
         Ok(formed) => Ok(formed),
     };
-    if let Some(older) = &observed.older {
+    // Of two that were made in one second, the one that has the name keeps it.
+    if let Some(older) = observed.older.as_ref().filter(|_| !has_it(user, observed)) {
         return Plan::Conflict(format!(
             "user {} of cluster {} belongs to the older User {older}; give this one another name, or delete one of them",
             user.name, user.cluster
@@ -96,6 +97,12 @@ pub(crate) fn next(user: &CheckedUser, observed: &Observed) -> Plan {
     let Some(password) = password else { return Plan::Paused(false) };
     let plan = tell(user, observed, password);
     if is_paused { Plan::Paused(plan == Plan::Settled) } else { plan }
+}
+
+/// Whether the broker has this very user.
+fn has_it(user: &CheckedUser, observed: &Observed) -> bool {
+    let declared = observed.view.as_ref().and_then(|view| view.declared.as_ref());
+    declared.and_then(|declared| declared.owner.as_ref()).is_some_and(|owner| owner.uid == user.uid)
 }
 
 /// What is to be done first about the Secret for the user's clients.
@@ -154,7 +161,10 @@ fn tell(user: &CheckedUser, observed: &Observed, password: &Password) -> Plan {
     };
     let theirs = declared.owner.as_ref().filter(|owner| owner.uid != user.uid);
     if let Some(owner) = theirs.filter(|owner| observed.living.contains(&owner.uid)) {
-        return Plan::Conflict(format!("user {} of cluster {} belongs to {}", user.name, user.cluster, owner.name));
+        return Plan::Conflict(format!(
+            "user {} of cluster {} belongs to User {}; give this one another name, or delete one of them",
+            user.name, user.cluster, owner.name
+        ));
     }
     let why = match declared {
         _ if *declared == wanted => return Plan::Settled,
@@ -283,6 +293,9 @@ mod tests {
         older.older = Some("shop/first".to_owned());
         let Plan::Conflict(sentence) = next(&user, &older) else { panic!("no conflict") };
         assert!(sentence.contains("older User shop/first"), "{sentence}");
+
+        older.view = Some(view(&user));
+        assert!(!matches!(next(&user, &older), Plan::Conflict(_)), "who has the name keeps it");
 
         let of_cluster = UserView { name: "billing".to_owned(), declared: None };
         let Plan::Conflict(sentence) = next(&user, &observed(SPEC, Some(of_cluster))) else { panic!("no conflict") };
