@@ -75,7 +75,7 @@ impl Home {
 
     /// Address of a broker's listener with TLS, where there is one.
     pub(crate) fn secure_uri_of(&self, ordinal: u16) -> String {
-        format!("amqps://guest:guest@127.0.0.1:{}/%2F", self.base_port + 10 + ordinal)
+        format!("amqps://guest:guest@127.0.0.1:{}/%2F", self.base_port + 30 + ordinal)
     }
 
     /// The authority of that.
