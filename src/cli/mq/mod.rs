@@ -11,7 +11,7 @@
 //! | folder, file | what is in it |
 //! |---|---|
 //! | `arguments.rs` | what is typed |
-//! | `access.rs` | [`Access`](access::Access): the resources of one cluster, and a broker that answers |
+//! | `access.rs` | `Access`: the resources of one cluster, and a broker that answers |
 //! | `forward.rs` | a broker's admin port, on this machine |
 //! | `view.rs` | a cluster as its status has it, and what comes next |
 //! | `status.rs`, `topics.rs` | pictures and tables: pure |
