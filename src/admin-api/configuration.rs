@@ -19,6 +19,9 @@ pub struct Configuration {
     pub link_listen: String,
     /// Where it listens for the admin API, `0.0.0.0:7500`.
     pub admin_listen: String,
+    /// Where it serves its metrics, `0.0.0.0:9419`, to whoever asks; nowhere where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_listen: Option<String>,
     /// File with the token that admin calls and links must show; both sides trim white space.
     pub token_file: PathBuf,
     /// Where it listens for clients.

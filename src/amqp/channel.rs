@@ -8,7 +8,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use ferrymq_core::{ByteString, ConsumerId, Delivery, Event, QueueName};
 
-use crate::{codec::BasicPublish, confirms::Confirms, unsettled::Unsettled};
+use crate::{codec::BasicPublish, confirms::Confirms, counts::OpenChannel, unsettled::Unsettled};
 
 /// A consumer of a channel.
 #[derive(Debug)]
@@ -53,6 +53,8 @@ pub(crate) struct Channel {
     pub(crate) last_queue: Option<QueueName>,
     /// Events that came for a consumer before its subscription returned; none where no subscription is under way.
     pub(crate) early: Option<Vec<Event>>,
+    /// Counts it while it is open.
+    pub(crate) _counted: Option<OpenChannel>,
 }
 
 impl Channel {

@@ -18,6 +18,7 @@
 //! | `channel.rs`, `confirms.rs`, `unsettled.rs` | a channel's state |
 //! | `wire.rs`, `output.rs` | the socket, what was read, what is to be written |
 //! | `convert.rs`, `arguments.rs` | between the protocol's words and the domain's |
+//! | `counts.rs` | what only this protocol knows to count |
 //! | `fault.rs` | what goes wrong, as reply codes and sentences |
 //! | `codec/` | the bytes |
 //!
@@ -35,6 +36,7 @@ pub mod codec;
 mod confirms;
 mod connection;
 mod convert;
+mod counts;
 mod credentials;
 mod deliver;
 mod dispatch;
@@ -49,4 +51,5 @@ mod unsettled;
 mod wire;
 
 pub use connection::serve;
+pub use counts::Counts;
 pub use settings::Settings;

@@ -1,6 +1,8 @@
 //! What an operator may set of this protocol.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use crate::Counts;
 
 /// Limits and names that a connection is served by.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub struct Settings {
     pub version: String,
     /// The cluster that it belongs to.
     pub cluster_name: String,
+    /// Where its connections are counted.
+    pub counts: Arc<Counts>,
 }
 
 impl Default for Settings {
@@ -34,6 +38,7 @@ impl Default for Settings {
             product: "FerryMQ".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster_name: "ferrymq".to_owned(),
+            counts: Arc::default(),
         }
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     PodTemplate, Problem, Quantity, ReclaimPolicy, TlsMode, UpgradePolicy, sentence, tls,
 };
 
-/// Ports of a broker that no listener may have: links between brokers, and the admin API.
-const OWN_PORTS: [u16; 2] = [7400, 7500];
+/// Ports of a broker that no listener may have: links between brokers, the admin API, and the metrics.
+const OWN_PORTS: [u16; 3] = [7400, 7500, 9419];
 
 /// A `MessageQueue` whose every field was checked. Made by [`Cluster::check`] only.
 #[derive(Debug, Clone, PartialEq)]
@@ -298,7 +298,7 @@ fn is_port_name(name: &str) -> bool {
         && !name.starts_with('-')
         && !name.ends_with('-')
         && !name.contains("--")
-        && !matches!(name, "link" | "admin")
+        && !matches!(name, "link" | "admin" | "metrics")
 }
 
 #[cfg(test)]

@@ -213,14 +213,14 @@ pub struct SecretReference {
 pub struct ListenerSpec {
     /// Its name, which is the name of the port of the Service too.
     #[schemars(length(max = 63))]
-    #[x_kube(validation = Rule::new("self.size() <= 15 && self.matches('^([a-z0-9]+-)*[a-z0-9]+$') && self.matches('[a-z]') && self != 'link' && self != 'admin'").message(sentence::LISTENER_NAME))]
+    #[x_kube(validation = Rule::new("self.size() <= 15 && self.matches('^([a-z0-9]+-)*[a-z0-9]+$') && self.matches('[a-z]') && self != 'link' && self != 'admin' && self != 'metrics'").message(sentence::LISTENER_NAME))]
     pub name: String,
 
     /// What is spoken there.
     pub protocol: ListenerProtocol,
 
     /// The port, of the brokers and of the Service.
-    #[x_kube(validation = Rule::new("self >= 1024 && self <= 65535 && self != 7400 && self != 7500").message(sentence::LISTENER_PORT))]
+    #[x_kube(validation = Rule::new("self >= 1024 && self <= 65535 && self != 7400 && self != 7500 && self != 9419").message(sentence::LISTENER_PORT))]
     pub port: i32,
 
     /// Whether TLS is spoken there.

@@ -20,11 +20,11 @@ pub(crate) const GROW_LIMIT: &str = "storage.autoGrow.limit must be a quantity o
 
 pub(crate) const STORAGE_CLASS_CHANGED: &str = "storage.storageClassName cannot be changed, because volumes keep the class that they were made with; make a second MessageQueue instead";
 
-pub(crate) const LISTENER_PORT: &str = "a listener's port must be between 1024 and 65535 (brokers do not run as root), and neither 7400 nor 7500 (links and admin API)";
+pub(crate) const LISTENER_PORT: &str = "a listener's port must be between 1024 and 65535 (brokers do not run as root), and none of 7400, 7500 and 9419 (links, admin API, metrics)";
 
 pub(crate) const LISTENER_PORTS_UNIQUE: &str = "two listeners have the same port; give each its own";
 
-pub(crate) const LISTENER_NAME: &str = "a listener's name becomes the name of a port: use at most 15 lower-case letters, digits and '-', with a letter among them and no '-' at either end; 'link' and 'admin' are the broker's own";
+pub(crate) const LISTENER_NAME: &str = "a listener's name becomes the name of a port: use at most 15 lower-case letters, digits and '-', with a letter among them and no '-' at either end; 'link', 'admin' and 'metrics' are the broker's own";
 
 pub(crate) const LISTENER_NAMES_UNIQUE: &str = "two listeners have the same name; give each its own";
 

@@ -19,6 +19,7 @@
 //! | `catalogue/` | what there is: nodes, shards, exchanges, queues, users, topics |
 //! | `link/` | how nodes talk to each other |
 //! | `identity.rs` | who a node is |
+//! | `counters.rs` | what is counted as messages pass |
 //! | `data/` | its data directory: opened, looked at, and set aside where it is damaged |
 //!
 //! Invariants: a lock of a shard may be held when one of the gateway is taken, never the other way round; what was told to
@@ -26,6 +27,7 @@
 
 mod access;
 mod catalogue;
+mod counters;
 mod data;
 mod gateway;
 mod identity;
@@ -43,8 +45,9 @@ pub use link::{Listener, Network, Stream, Tcp};
 #[cfg(feature = "simulation")]
 pub use node::ReplicaState;
 pub use node::{
-    Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, Node, NodeView, Phase, PlacementRefusal,
-    QueueInTopic, QueueView, SafeToStop, Settings, ShardView, StartError, Topic, TopicList, TopicLog, TopicRefusal,
-    TopicView, User, UserDeclared, UserPermission, UserRefusal, UserView,
+    Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, LedShard, MessageCounts, Node, NodeView, Objects,
+    Phase, PlacementRefusal, QueueFigures, QueueInTopic, QueueTotals, QueueView, SafeToStop, Settings, ShardCounts,
+    ShardView, StartError, Statistics, Topic, TopicList, TopicLog, TopicRefusal, TopicView, User, UserDeclared,
+    UserPermission, UserRefusal, UserView,
 };
 pub use session::Session;

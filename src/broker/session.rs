@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::{
     access::Access,
     catalogue::{Answer, BindingRecord, Command, ExchangeRecord, Owner, QueueRecord, Retention, Routed},
+    counters::Count,
     gateway::{LogConsumers, NewConsumer, NewLogConsumer, Publisher, Several, Waiter},
     link::{Call, QueueCounts, Reply},
     node::Inner,
@@ -218,6 +219,11 @@ impl Session {
         Ok(consumer)
     }
 
+    fn count_published(&self, message: &Message) {
+        self.node.counters().add(Count::Published, 1);
+        self.node.counters().add(Count::PublishedBytes, message.size() as u64);
+    }
+
     fn settle_in_shard(&self, queue: QueueId, messages: Vec<u64>, settlement: Settlement) {
         let Some(shard) = self.node.consumers().shard_of(queue) else { return };
         self.node.settle(shard, queue, messages, settlement);
@@ -380,13 +386,18 @@ impl SessionPort for Session {
                 let partition = partition.unwrap_or_default();
                 return Err(Refusal::NoPartition { name, virtual_host, partition, partitions });
             }
-            Routed::Queues if queues.is_empty() => return Ok(Published::Unroutable(message)),
             Routed::Queues => {}
+        }
+        if queues.is_empty() {
+            self.count_published(&message);
+            self.node.counters().add(Count::Unroutable, 1);
+            return Ok(Published::Unroutable(message));
         }
         self.node.until_not_blocked().await;
         let room = u32::try_from(message.size() + OVERHEAD).unwrap_or(u32::MAX).min(ROOM);
         let permit = self.publisher.room.acquire_many(room).await;
         permit.map_err(|_| unavailable("the session is closing"))?.forget();
+        self.count_published(&message);
         if let [(queue, shard)] = queues[..] {
             let waiter = Waiter::Published { publisher: self.publisher.clone(), tag, room };
             self.node.put(shard, Some(waiter), |commands| commands.enqueue(queue, &message));
@@ -462,10 +473,12 @@ impl SessionPort for Session {
         let message = decode_message(got.bytes.into()).map_err(|error| unavailable(&error.to_string()))?;
         let id = DeliveryId { queue, message: got.holding.message, reader: None };
         let delivery = Delivery { id, redelivered: got.holding.returns > 0, message };
+        self.node.counters().delivered(std::slice::from_ref(&delivery));
         Ok(Some(Gotten { delivery, remaining: got.remaining }))
     }
 
     fn settle(&self, deliveries: &[DeliveryId], settlement: Settlement) {
+        self.node.counters().add(settlement.into(), deliveries.len() as u64);
         let mut run: Option<(NonZeroU64, Vec<u64>)> = None;
         for delivery in deliveries {
             if let Some(reader) = delivery.reader {

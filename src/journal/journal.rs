@@ -18,6 +18,7 @@ use crate::{
     segment::{self, Contents, ReadFault, SegmentFile, Visit, WriteError},
     spares::Spares,
     state::{Entry, Segment, State, Status},
+    statistics::{Counts, Statistics},
     turns::Turns,
     writer::Writer,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) directory: PathBuf,
     pub(crate) options: Options,
     pub(crate) spares: Spares,
+    pub(crate) counts: Counts,
     state: Mutex<State>,
     work: Condvar,
     on_damage: OnceLock<OnDamage>,
@@ -120,6 +122,7 @@ impl Journal {
             directory: directory.to_owned(),
             options,
             spares,
+            counts: Counts::default(),
             state: Mutex::new(state),
             work: Condvar::new(),
             on_damage: OnceLock::new(),
@@ -266,6 +269,20 @@ impl Journal {
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentUse> {
         self.handle.shared.lock().uses()
+    }
+
+    /// What it has done since it was opened, and how much it holds. Takes the lock once, for as long as it takes to go
+    /// through the segments.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let mut statistics = self.handle.shared.counts.read();
+        for segment in self.segments() {
+            statistics.segments += 1;
+            statistics.capacity_bytes += segment.capacity;
+            statistics.bytes += segment.bytes;
+            statistics.live_bytes += segment.live_bytes;
+        }
+        statistics
     }
 
     /// The number of the segment that is being appended to. When it has risen, an owner of few small records that must

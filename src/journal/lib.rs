@@ -28,6 +28,7 @@
 //! | `verify.rs` | [`fn@verify`]: looks at a journal offline |
 //! | `relocate.rs` | [`fn@relocate`]: moves a journal away as it is |
 //! | `disk.rs`, `system_disk.rs`, `read_only_disk.rs` | [`Disk`]: what is asked of a disk, the real one, and that one only read |
+//! | `statistics.rs` | what the journal has done, in figures |
 //! | `atomic_file.rs` | small files beside the journal that are replaced as a whole |
 //!
 //! Invariants:
@@ -54,6 +55,7 @@ mod scan;
 mod segment;
 mod spares;
 mod state;
+mod statistics;
 mod system_disk;
 mod turns;
 mod verify;
@@ -68,6 +70,7 @@ pub use record::{Payload, Position, Record, RecordHead};
 pub use recovery::is_journal;
 pub use relocate::relocate;
 pub use segment::Visit;
+pub use statistics::{SYNC_BOUNDS, Statistics, Syncs};
 pub use system_disk::SystemDisk;
 pub use turns::Turns;
 pub use verify::{IndexReport, Report, SegmentReport, TornTail, verify};

@@ -2,7 +2,7 @@
 //!
 //! While it syncs, the next batch gathers. A lone record waits for nothing but its own sync.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Instant};
 
 use crate::{
     AppendError, Position,
@@ -155,8 +155,10 @@ impl Writer {
             self.remains_end = first.offset + self.buffer.len() as u64;
             return Err(WriteError::from_write(error));
         }
+        let began = Instant::now();
         // An error here is final: see `DiskFile::sync_data`.
         self.segment.file.sync_data().map_err(WriteError::Fatal)?;
+        self.shared.counts.synced(chunk.len(), self.buffer.len(), began.elapsed());
         self.end = first.offset + self.buffer.len() as u64;
         self.remains_end = self.end;
         self.shared.lock().synced(chunk);

@@ -36,7 +36,7 @@ pub fn router<P: AdminPort>(port: P, token: Token) -> Router {
     probes.merge(calls).layer(DefaultBodyLimit::max(BODY_LIMIT)).layer(from_fn(guard::limit_time)).with_state(port)
 }
 
-async fn not_served(request: Request) -> Refused {
+pub(crate) async fn not_served(request: Request) -> Refused {
     let (method, path) = (request.method(), request.uri().path());
-    Refused::new(Reason::NotFound, format!("{method} {path} is not a call of the admin API"))
+    Refused::new(Reason::NotFound, format!("{method} {path} is not a call that is served here"))
 }

@@ -18,7 +18,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{connections::Connections, router::router, token::Token};
+use crate::{
+    connections::Connections,
+    metrics::{self, MetricsPort},
+    router::router,
+    token::Token,
+};
 
 /// The longest that a client may take to send the head of a request, and that a connection may be idle.
 const HEAD_LIMIT: Duration = Duration::from_secs(30);
@@ -41,8 +46,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(2);
 /// How long no connection is accepted after one could not be: the process is out of files, and must not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the admin API of this node, over TLS where there is a certificate, until `shutdown` is done; then lets requests that are under way finish, for two
-/// seconds at most.
+/// Serves the admin API of this node, over TLS where there is a certificate, until `shutdown` is done; then lets requests
+/// that are under way finish, for two seconds at most.
 pub async fn serve<P: AdminPort>(
     listener: TcpListener,
     tls: Option<Arc<Reloaded<ClusterSide>>>,
@@ -50,7 +55,20 @@ pub async fn serve<P: AdminPort>(
     token: Token,
     shutdown: impl Future<Output = ()> + Send,
 ) {
-    let app = router(port, token);
+    accept(listener, tls, router(port, token), shutdown).await;
+}
+
+/// Serves the metrics of this node, without TLS, until `shutdown` is done, to whoever asks.
+pub async fn serve_metrics<M: MetricsPort>(listener: TcpListener, port: M, shutdown: impl Future<Output = ()> + Send) {
+    accept(listener, None, metrics::router(port), shutdown).await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    tls: Option<Arc<Reloaded<ClusterSide>>>,
+    app: Router,
+    shutdown: impl Future<Output = ()> + Send,
+) {
     let open = Connections::default();
     let (stop, stopping) = watch::channel(());
     let mut tasks = JoinSet::new();
@@ -71,10 +89,10 @@ pub async fn serve<P: AdminPort>(
                             }
                         });
                     }
-                    None => tracing::warn!(%address, "an admin connection was closed: too many are open"),
+                    None => tracing::warn!(%address, "an HTTP connection was closed: too many are open"),
                 },
                 Err(error) => {
-                    tracing::warn!(%error, "an admin connection could not be accepted");
+                    tracing::warn!(%error, "an HTTP connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -84,7 +102,7 @@ pub async fn serve<P: AdminPort>(
     drop(stop);
     let finished = async { while tasks.join_next().await.is_some() {} };
     if timeout(STOP_LIMIT, finished).await.is_err() {
-        tracing::warn!("admin calls were still under way when the node stopped; they were cut off");
+        tracing::warn!("HTTP requests were still under way when the node stopped; they were cut off");
     }
 }
 
@@ -129,7 +147,7 @@ async fn connection(
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "an admin connection ended");
+        tracing::debug!(%error, "an HTTP connection ended");
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{REQUEST_LIMIT, Token, fake::FakeNode, serve};
+use crate::{METRICS, METRICS_PER_OBJECT, MetricsPort, REQUEST_LIMIT, Token, fake::FakeNode, serve, serve_metrics};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -250,4 +250,45 @@ async fn stopping_waits_for_no_one_who_is_idle() {
     served.stop.send(()).unwrap();
     timeout(PATIENCE, served.task).await.unwrap().unwrap();
     assert!(TcpStream::connect(served.address).await.is_err());
+}
+
+#[derive(Clone)]
+struct FakeMetrics;
+
+impl MetricsPort for FakeMetrics {
+    fn totals(&self) -> Result<String, String> {
+        Ok("# EOF\n".to_owned())
+    }
+
+    fn per_object(&self, prefix: &str) -> Result<String, String> {
+        if prefix.is_empty() { Err("everything is too much".to_owned()) } else { Ok(format!("# of {prefix}\n")) }
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_served_to_whoever_asks_and_nothing_else_is() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(serve_metrics(listener, FakeMetrics, async {
+        let _ = stopped.await;
+    }));
+    let served = Served { address, stop, task };
+    let get = |path: String| {
+        let served = &served;
+        async move { served.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await }
+    };
+    let answer = get(METRICS.to_owned()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n# EOF\n"), "{answer}");
+    assert!(answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"), "{answer}");
+    let answer = get(format!("{METRICS_PER_OBJECT}?prefix=orders.")).await;
+    assert!(answer.ends_with("# of orders.\n"), "{answer}");
+    let answer = get(METRICS_PER_OBJECT.to_owned()).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("everything is too much"), "{answer}");
+    for path in [routes::NODE, routes::LIVEZ, "/metrics/per-object?prefixes=a"] {
+        let answer = get(path.to_owned()).await;
+        assert!(answer.starts_with("HTTP/1.1 40"), "{answer}");
+    }
+    served.stop.send(()).unwrap();
+    timeout(PATIENCE, served.task).await.unwrap().unwrap();
 }

@@ -11,9 +11,11 @@ pub enum OperatorError {
     /// The client could not be made.
     #[error("cannot make a client of the Kubernetes API server")]
     Client(#[source] kube::Error),
-    /// The probes' port could not be had.
-    #[error("cannot serve probes at {address}; is something else there?")]
-    Probes {
+    /// A port could not be had.
+    #[error("cannot serve {what} at {address}; is something else there?")]
+    Listen {
+        /// What was to be served there.
+        what: &'static str,
         /// The address.
         address: std::net::SocketAddr,
         /// Why not.

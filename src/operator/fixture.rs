@@ -111,6 +111,7 @@ pub(crate) fn settings() -> Settings {
         broker_image_pull_policy: None,
         namespace: None,
         probe_address: ([127, 0, 0, 1], 0).into(),
+        metrics_address: ([127, 0, 0, 1], 0).into(),
         lease: None,
     }
 }

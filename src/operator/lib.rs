@@ -19,7 +19,8 @@
 //! | `finalizers.rs` | finalizers of resources of ours |
 //! | `names.rs` | names and labels of what it owns |
 //! | `lease.rs` | which of several operators acts |
-//! | `probes.rs` | `/livez` and `/readyz` |
+//! | `probes.rs` | `/livez` and `/readyz`, and the port of the metrics |
+//! | `metrics/` | the operator in figures |
 //! | `gitops.rs` | tests: what GitOps tools make of the statuses |
 //!
 //! Invariants:
@@ -39,6 +40,7 @@ mod finalizers;
 mod lease;
 mod links;
 mod message_queue;
+mod metrics;
 mod names;
 mod objects;
 mod probes;
@@ -54,5 +56,6 @@ mod fixture;
 mod gitops;
 
 pub use error::OperatorError;
+pub use metrics::sample_metrics;
 pub use run::run;
 pub use settings::{Settings, SettingsError};

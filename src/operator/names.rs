@@ -35,6 +35,9 @@ pub(crate) const LINK_PORT: u16 = 7400;
 /// The port of the admin API.
 pub(crate) const ADMIN_PORT: u16 = 7500;
 
+/// The port of the metrics, of brokers and of the operator.
+pub(crate) const METRICS_PORT: u16 = 9419;
+
 /// Where a broker finds its configuration.
 pub(crate) const CONFIG_DIRECTORY: &str = "/etc/ferrymq";
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ferrymq_api::{ConditionType, MessageQueue, Topic, User};
-use futures::{Stream, StreamExt, channel::mpsc};
+use futures::{Stream, StreamExt, channel::mpsc, future::BoxFuture};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
@@ -18,9 +18,12 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
+    client::ClientBuilder,
     core::PartialObjectMeta,
     runtime::{
-        Controller, Predicate, PredicateConfig, WatchStreamExt, controller, predicates,
+        Controller, Predicate, PredicateConfig, WatchStreamExt,
+        controller::{self, Action},
+        predicates,
         reflector::{self, ObjectRef, Store},
         watcher,
     },
@@ -29,9 +32,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     context::Context,
-    error::{OperatorError, chain},
+    error::{OperatorError, ReconcileError, chain},
     lease::Election,
     message_queue,
+    metrics::{Metrics, Stores},
     names::{self, CLUSTER_LABEL},
     probes::{self, Readiness},
     settings::Settings,
@@ -45,22 +49,25 @@ use crate::{
 /// [`OperatorError`] where it cannot start, or has lost its lease; Kubernetes starts it again.
 pub async fn run(settings: Settings) -> Result<(), OperatorError> {
     let config = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
-    let client = Client::try_from(config).map_err(OperatorError::Client)?;
+    let metrics = Metrics::default();
+    let client = ClientBuilder::try_from(config).map_err(OperatorError::Client)?.with_layer(metrics.calls()).build();
     let readiness = Readiness::default();
     let probes = probes::serve(settings.probe_address, readiness.clone());
-    let work = work(client, settings, readiness);
+    let figures = probes::serve_metrics(settings.metrics_address, metrics.clone());
+    let work = work(client, settings, readiness, metrics);
     tokio::select! {
         outcome = probes => outcome,
+        outcome = figures => outcome,
         outcome = work => outcome,
     }
 }
 
-async fn work(client: Client, settings: Settings, readiness: Readiness) -> Result<(), OperatorError> {
+async fn work(client: Client, settings: Settings, readiness: Readiness, metrics: Metrics) -> Result<(), OperatorError> {
     // One that waits for the lease is ready too: it takes over as soon as it may.
     readiness.set();
     let Some(lease) = settings.lease.clone() else {
         tokio::select! {
-            () = controllers(client, settings) => {}
+            () = controllers(client, settings, metrics) => {}
             () = stopped() => {}
         }
         return Ok(());
@@ -74,7 +81,7 @@ async fn work(client: Client, settings: Settings, readiness: Readiness) -> Resul
     tracing::info!(lease = %lease.name, "the lease is ours");
     let outcome = tokio::select! {
         lost = election.keep() => Err(lost),
-        () = controllers(client, settings) => Ok(()),
+        () = controllers(client, settings, metrics) => Ok(()),
         () = stopped() => Ok(()),
     };
     if outcome.is_ok() {
@@ -95,17 +102,18 @@ async fn stopped() {
     }
 }
 
-async fn controllers(client: Client, settings: Settings) {
+async fn controllers(client: Client, settings: Settings, metrics: Metrics) {
     let scope = settings.namespace.clone();
     let clusters = reflected::<MessageQueue>(&client, scope.as_deref());
     let topics = reflected::<Topic>(&client, scope.as_deref());
     let users = reflected::<User>(&client, scope.as_deref());
+    metrics.lead(Stores { clusters: clusters.0.clone(), topics: topics.0.clone(), users: users.0.clone() });
     let (context, looked_at) =
         Context::new(client.clone(), settings, clusters.0.clone(), topics.0.clone(), users.0.clone());
     let context = Arc::new(context);
-    let queues = message_queues(&client, scope.as_deref(), clusters, Arc::clone(&context));
-    let topics = self::topics(&client, scope.as_deref(), topics, looked_at, Arc::clone(&context));
-    let users = self::users(&client, scope.as_deref(), users, context);
+    let queues = message_queues(&client, scope.as_deref(), clusters, Arc::clone(&context), metrics.clone());
+    let topics = self::topics(&client, scope.as_deref(), topics, looked_at, Arc::clone(&context), metrics.clone());
+    let users = self::users(&client, scope.as_deref(), users, context, metrics);
     futures::future::join3(queues, topics, users).await;
 }
 
@@ -152,6 +160,21 @@ fn settings_of_controllers() -> controller::Config {
     controller::Config::default().debounce(Duration::from_millis(50)).concurrency(16)
 }
 
+/// A reconcile that is counted.
+fn counted<K, F>(
+    metrics: Metrics,
+    kind: &'static str,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> F,
+) -> impl FnMut(Arc<K>, Arc<Context>) -> BoxFuture<'static, Result<Action, ReconcileError>>
+where
+    F: Future<Output = Result<Action, ReconcileError>> + Send + 'static,
+{
+    move |resource, context| {
+        let (metrics, reconciled) = (metrics.clone(), reconcile(resource, context));
+        Box::pin(async move { metrics.counted(kind, reconciled).await })
+    }
+}
+
 /// A store of a kind, and what starts its reconciles.
 type Reflected<K, S> = (Store<K>, S);
 
@@ -160,6 +183,7 @@ async fn message_queues(
     scope: Option<&str>,
     (store, stream): Reflected<MessageQueue, impl Stream<Item = watcher::Result<MessageQueue>> + Send + 'static>,
     context: Arc<Context>,
+    metrics: Metrics,
 ) {
     let ours = watcher::Config::default().labels("app.kubernetes.io/managed-by=ferrymq");
     let controller = Controller::for_stream(stream, store).with_config(settings_of_controllers());
@@ -172,7 +196,7 @@ async fn message_queues(
         .watches(api::<PodDisruptionBudget>(client, scope), ours.clone(), touches(&context))
         .watches(api::<Pod>(client, scope), ours.clone(), touches(&context))
         .watches(api::<PersistentVolumeClaim>(client, scope), ours, touches(&context))
-        .run(message_queue::reconcile, message_queue::after_error, context)
+        .run(counted(metrics, "MessageQueue", message_queue::reconcile), message_queue::after_error, context)
         .for_each(|outcome| {
             if let Err(error) = outcome {
                 tracing::debug!(error = %chain(&error), "a MessageQueue");
@@ -200,6 +224,7 @@ async fn topics(
     (store, stream): Reflected<Topic, impl Stream<Item = watcher::Result<Topic>> + Send + 'static>,
     looked_at: mpsc::Receiver<ObjectRef<Topic>>,
     context: Arc<Context>,
+    metrics: Metrics,
 ) {
     let clusters = watcher(api::<MessageQueue>(client, scope), watcher::Config::default())
         .default_backoff()
@@ -210,7 +235,7 @@ async fn topics(
         .with_config(settings_of_controllers())
         .watches_stream(clusters, move |cluster: MessageQueue| topics_of(&all, &cluster))
         .reconcile_on(looked_at)
-        .run(topic::reconcile, topic::after_error, context)
+        .run(counted(metrics, "Topic", topic::reconcile), topic::after_error, context)
         .for_each(|outcome| {
             if let Err(error) = outcome {
                 tracing::debug!(error = %chain(&error), "a Topic");
@@ -225,6 +250,7 @@ async fn users(
     scope: Option<&str>,
     (store, stream): Reflected<User, impl Stream<Item = watcher::Result<User>> + Send + 'static>,
     context: Arc<Context>,
+    metrics: Metrics,
 ) {
     let clusters = watcher(api::<MessageQueue>(client, scope), watcher::Config::default())
         .default_backoff()
@@ -239,7 +265,7 @@ async fn users(
         .with_config(settings_of_controllers())
         .watches_stream(clusters, move |cluster: MessageQueue| users_of(&of_clusters, &cluster))
         .watches_stream(secrets, move |secret: PartialObjectMeta<Secret>| users_with(&of_secrets, &secret))
-        .run(user::reconcile, user::after_error, context)
+        .run(counted(metrics, "User", user::reconcile), user::after_error, context)
         .for_each(|outcome| {
             if let Err(error) = outcome {
                 tracing::debug!(error = %chain(&error), "a User");

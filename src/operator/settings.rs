@@ -2,6 +2,8 @@
 
 use std::{env, net::SocketAddr};
 
+use crate::names::METRICS_PORT;
+
 /// What the operator is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -13,6 +15,8 @@ pub struct Settings {
     pub namespace: Option<String>,
     /// Where `/livez` and `/readyz` are served.
     pub probe_address: SocketAddr,
+    /// Where `/metrics` is served.
+    pub metrics_address: SocketAddr,
     /// The Lease that only one of several operators holds; none where this one is known to be the only one.
     pub lease: Option<LeaseSettings>,
 }
@@ -54,7 +58,7 @@ pub enum SettingsError {
 impl Settings {
     /// Reads the settings from the environment, as the chart sets it: `FERRYMQ_BROKER_IMAGE`,
     /// `FERRYMQ_BROKER_IMAGE_PULL_POLICY`, `FERRYMQ_WATCH_NAMESPACE`, `FERRYMQ_PROBE_ADDRESS` (`0.0.0.0:8080`),
-    /// `POD_NAMESPACE` and `POD_NAME`.
+    /// `FERRYMQ_METRICS_ADDRESS` (`0.0.0.0:9419`), `POD_NAMESPACE` and `POD_NAME`.
     ///
     /// # Errors
     ///
@@ -69,12 +73,13 @@ impl Settings {
             name: "FERRYMQ_BROKER_IMAGE",
             meaning: "the image of the brokers, which is the operator's own",
         })?;
-        let probe_address = set("FERRYMQ_PROBE_ADDRESS").unwrap_or_else(|| "0.0.0.0:8080".to_owned());
-        let probe_address = probe_address.parse().map_err(|_| SettingsError::Invalid {
-            name: "FERRYMQ_PROBE_ADDRESS",
-            value: probe_address,
-            meaning: "address with a port",
-        })?;
+        let address = |name, usual: SocketAddr| match set(name) {
+            None => Ok(usual),
+            Some(value) => {
+                let parsed = value.parse::<SocketAddr>();
+                parsed.map_err(|_| SettingsError::Invalid { name, value, meaning: "address with a port" })
+            }
+        };
         let lease = match (set("POD_NAMESPACE"), set("POD_NAME")) {
             (Some(namespace), Some(holder)) => {
                 let name = set("FERRYMQ_LEASE").unwrap_or_else(|| "ferrymq-operator".to_owned());
@@ -86,7 +91,8 @@ impl Settings {
             broker_image,
             broker_image_pull_policy: set("FERRYMQ_BROKER_IMAGE_PULL_POLICY"),
             namespace: set("FERRYMQ_WATCH_NAMESPACE"),
-            probe_address,
+            probe_address: address("FERRYMQ_PROBE_ADDRESS", ([0, 0, 0, 0], 8080).into())?,
+            metrics_address: address("FERRYMQ_METRICS_ADDRESS", ([0, 0, 0, 0], METRICS_PORT).into())?,
             lease,
         })
     }
@@ -108,7 +114,7 @@ mod tests {
             Settings::from_lookup(|name| (name == "FERRYMQ_BROKER_IMAGE").then(|| "ferrymq:1".to_owned())).unwrap();
         assert_eq!((alone.lease, alone.namespace), (None, None));
         let in_pod =
-            Settings::from_lookup(|name| Some(if name == "FERRYMQ_PROBE_ADDRESS" { "[::]:1" } else { "x" }.to_owned()));
+            Settings::from_lookup(|name| Some(if name.ends_with("_ADDRESS") { "[::]:1" } else { "x" }.to_owned()));
         assert_eq!(in_pod.unwrap().lease.map(|lease| lease.holder), Some("x".to_owned()));
     }
 }

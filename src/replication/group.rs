@@ -93,6 +93,8 @@ pub struct GroupView {
     pub applied: u64,
     /// On the leader: the voters that have all that is committed, or nearly.
     pub in_sync: BTreeSet<NodeId>,
+    /// On the leader: entries that the voter furthest behind has not got.
+    pub lag: u64,
     /// The group stopped for good: its disk failed.
     pub failed: bool,
 }
@@ -277,7 +279,7 @@ impl<M: Machine> Group<M> {
         let membership = metrics.membership_config.membership().clone();
         let voters: BTreeSet<NodeId> = membership.voter_ids().collect();
         let last = metrics.last_log_index.unwrap_or(0);
-        let mut in_sync = BTreeSet::new();
+        let (mut in_sync, mut lag) = (BTreeSet::new(), 0);
         if let Some(replication) = &metrics.replication {
             for (node, matched) in replication {
                 let behind = last.saturating_sub(matched.map_or(0, |id| id.index));
@@ -286,6 +288,9 @@ impl<M: Machine> Group<M> {
                     .as_ref()
                     .and_then(|acks| acks.get(node).copied().flatten())
                     .is_some_and(|at| at.elapsed() < Duration::from_secs(2));
+                if voters.contains(node) && *node != self.node {
+                    lag = lag.max(behind);
+                }
                 if voters.contains(node) && (*node == self.node || (behind <= IN_SYNC_WITHIN && heard)) {
                     in_sync.insert(*node);
                 }
@@ -298,6 +303,7 @@ impl<M: Machine> Group<M> {
             applied: metrics.last_applied.map_or(0, |id| id.index),
             failed: metrics.running_state.is_err(),
             in_sync,
+            lag,
             voters,
         }
     }

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use ferrymq_journal::{Disk, Journal, Options};
+use ferrymq_journal::{Disk, Journal, Options, Statistics};
 use tokio::sync::watch;
 
 use crate::{
@@ -155,6 +155,12 @@ impl Store {
     /// Waits for what is being written, and closes the journal.
     pub fn close(&self) {
         self.journal.close();
+    }
+
+    /// What the journal has done since it was opened, and how much it holds.
+    #[must_use]
+    pub fn journal_statistics(&self) -> Statistics {
+        self.journal.statistics()
     }
 
     /// Segments before this one are to be emptied, because most of the journal is of no use any more and what is left of

@@ -4,7 +4,8 @@
 //!   Configuration ──> start ──> Node (broker)
 //!                        ├────> links of other nodes
 //!                        ├────> listeners ──> amqp::serve, a task a client
-//!                        └────> management::serve ──> admin.rs (the node as the admin port)
+//!                        ├────> management::serve ──> admin.rs (the node as the admin port)
+//!                        └────> management::serve_metrics ──> metrics/ (the node in figures)
 //! ```
 //!
 //! | file | what is in it |
@@ -14,6 +15,7 @@
 //! | `links.rs` | links to other brokers over TLS |
 //! | `listeners.rs` | clients' connections |
 //! | `admin.rs`, `users.rs` | the node as the admin port |
+//! | `metrics/` | the node in figures, as the text of OpenMetrics |
 //! | `disk.rs` | how full the disk is |
 //! | `memory.rs` | how much memory messages may take |
 //! | `verify.rs` | looking at a broker's data while it does not run |
@@ -24,11 +26,13 @@ mod disk;
 mod links;
 mod listeners;
 mod memory;
+mod metrics;
 mod start;
 mod users;
 mod verify;
 
 pub use ferrymq_broker::{DataProblem, DataReport, FileReport, VerifyError};
+pub use metrics::sample_metrics;
 pub use start::{Running, StartError, read_configuration, start};
 pub use verify::verify;
 

@@ -1,6 +1,13 @@
 //! Clients' connections.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use ferrymq_amqp::Settings;
 use ferrymq_broker::Node;
@@ -25,17 +32,49 @@ pub(crate) struct Secured {
     pub(crate) certificate: Arc<Reloaded<ClientSide>>,
 }
 
+/// The connections of a listener, counted.
+#[derive(Debug, Default)]
+pub(crate) struct ListenerCounts {
+    pub(crate) name: String,
+    open: AtomicU64,
+    accepted: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl ListenerCounts {
+    pub(crate) fn of(name: &str) -> Arc<Self> {
+        Arc::new(Self { name: name.to_owned(), ..Self::default() })
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were accepted.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Connections that were turned away.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
 /// Serves AMQP clients until told to stop.
 pub(crate) async fn amqp(
     listener: TcpListener,
     tls: Option<Secured>,
     node: Node,
     settings: Arc<Settings>,
+    counts: Arc<ListenerCounts>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut connections = JoinSet::new();
     let told = stop.clone();
     loop {
+        counts.open.store(connections.len() as u64, Ordering::Relaxed);
         tokio::select! {
             // The sender goes only when all is over.
             () = async { let _ = stop.wait_for(|stop| *stop).await; } => break,
@@ -46,13 +85,17 @@ pub(crate) async fn amqp(
                         tracing::debug!(%address, %error, "a connection was gone at once");
                         continue;
                     }
+                    counts.accepted.fetch_add(1, Ordering::Relaxed);
                     let (node, settings, told) = (node.clone(), settings.clone(), told.clone());
                     match tls.clone() {
                         None => connections.spawn(ferrymq_amqp::serve(node, socket, address, settings, told)),
                         Some(tls) => connections.spawn(secured(tls, node, socket, address, settings, told)),
                     };
                 }
-                Ok((_, address)) => tracing::warn!(%address, "a client was turned away: {MAX_CONNECTIONS} are connected"),
+                Ok((_, address)) => {
+                    counts.refused.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(%address, "a client was turned away: {MAX_CONNECTIONS} are connected");
+                }
                 // Out of file handles, say: others may end meanwhile.
                 Err(error) => {
                     tracing::warn!(%error, "a client could not be accepted");

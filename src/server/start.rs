@@ -18,8 +18,9 @@ use crate::{
     admin::Port,
     certificates::Certificates,
     links::{Complaints, SecureListener, SecureNetwork},
-    listeners::{self, Secured},
+    listeners::{self, ListenerCounts, Secured},
     memory,
+    metrics::Metrics,
 };
 
 /// Why a broker did not start.
@@ -100,6 +101,7 @@ pub fn read_configuration(path: &Path) -> Result<Configuration, StartError> {
 pub struct Running {
     node: Node,
     admin: SocketAddr,
+    metrics: Option<SocketAddr>,
     clients: Vec<(String, SocketAddr)>,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -120,6 +122,10 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
     let at = |address: &str| address.replace("{ordinal}", &ordinal.to_string());
     let links = listen(&at(&configuration.link_listen), "links of other brokers").await?;
     let admin = listen(&at(&configuration.admin_listen), "the admin API").await?;
+    let metrics = match &configuration.metrics_listen {
+        Some(address) => Some(listen(&at(address), "the metrics").await?),
+        None => None,
+    };
     let mut clients = Vec::new();
     for listener in &configuration.listeners {
         let socket = listen(&at(&listener.address), &format!("listener {}", listener.name)).await?;
@@ -155,30 +161,38 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
     let admin_address = address(&admin);
     let admin_tls = certificates.cluster().map(|(side, _)| side);
     let directory = configuration.data_directory.clone();
-    let port = Port { node: node.clone(), ordinal, directory, certificates: certificates.clone() };
-    let mut until = stopping.clone();
-    tasks.spawn(async move {
-        let stopped = async move {
-            // The sender is dropped only when all is over.
-            let _ = until.wait_for(|stop| *stop).await;
-        };
-        ferrymq_management::serve(admin, admin_tls, port, admin_token, stopped).await;
-    });
+    let port = Port { node: node.clone(), ordinal, directory: directory.clone(), certificates: certificates.clone() };
+    tasks.spawn(ferrymq_management::serve(admin, admin_tls, port, admin_token, told_to(stopping.clone())));
     let amqp = Arc::new(ferrymq_amqp::Settings {
         product: "FerryMQ".to_owned(),
         version: VERSION.to_owned(),
         cluster_name: configuration.cluster.clone(),
         ..ferrymq_amqp::Settings::default()
     });
-    let mut addresses = Vec::new();
+    let (mut addresses, mut counted) = (Vec::new(), Vec::new());
     for (listener, socket) in clients {
-        addresses.push((listener.name.clone(), address(&socket)));
-        let tls = certificates.of(listener).map(|certificate| Secured { listener: listener.name.clone(), certificate });
+        let (name, counts) = (listener.name.clone(), ListenerCounts::of(&listener.name));
+        counted.push(counts.clone());
+        addresses.push((name.clone(), address(&socket)));
+        let tls = certificates.of(listener).map(|certificate| Secured { listener: name, certificate });
+        let (node, amqp, stopping) = (node.clone(), amqp.clone(), stopping.clone());
         match listener.protocol {
-            Protocol::Amqp => tasks.spawn(listeners::amqp(socket, tls, node.clone(), amqp.clone(), stopping.clone())),
+            Protocol::Amqp => tasks.spawn(listeners::amqp(socket, tls, node, amqp, counts, stopping)),
         };
     }
-    Ok(Running { node, admin: admin_address, clients: addresses, stop, tasks, _files: certificates.keep_up() })
+    let metrics_address = metrics.as_ref().map(address);
+    if let Some(listener) = metrics {
+        let metrics = Metrics { node: node.clone(), directory, amqp: amqp.counts.clone(), listeners: counted };
+        tasks.spawn(ferrymq_management::serve_metrics(listener, metrics, told_to(stopping)));
+    }
+    let _files = certificates.keep_up();
+    Ok(Running { node, admin: admin_address, metrics: metrics_address, clients: addresses, stop, tasks, _files })
+}
+
+/// Returns when the broker is told to stop.
+async fn told_to(mut stop: watch::Receiver<bool>) {
+    // The sender is dropped only when all is over.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 async fn listen(address: &str, purpose: &str) -> Result<TcpListener, StartError> {
@@ -194,6 +208,12 @@ impl Running {
     #[must_use]
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Where the metrics are, where they are served.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
     }
 
     /// Where clients connect: each listener's name and address.

@@ -124,6 +124,7 @@ async fn publish_message<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
                 };
                 link.send(number, returned);
                 link.put_content(number, &message);
+                link.settings.counts.was_returned();
             }
             Confirmation::Stored
         }

@@ -6,6 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::{
     channel::{Channel, Place},
     codec::{ChannelClose, ChannelCloseOk, ChannelFlow, ChannelFlowOk, ChannelOpenOk},
+    counts::OpenChannel,
     fault::{Code, Exception, Stop},
     link::Link,
 };
@@ -20,7 +21,8 @@ pub(crate) fn open<S: Session, T: AsyncRead + AsyncWrite + Unpin>(
         let sentence = format!("channel {number} is above the negotiated channel_max ({most})");
         return Err(Exception::new(Code::NotAllowed, sentence));
     }
-    link.channels.put(number, Place::Open(Box::default()));
+    let _counted = Some(OpenChannel::new(&link.settings.counts));
+    link.channels.put(number, Place::Open(Box::new(Channel { _counted, ..Channel::default() })));
     link.send(number, ChannelOpenOk::default());
     Ok(())
 }

@@ -2,13 +2,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ferrymq_core::{ConsumerId, Delivery, DeliveryId, Event, EventSender, Settlement};
 use ferrymq_queue::{Holding, QueueId, UnderWay, Window, decode_message};
 
 use crate::{
+    counters::Counters,
     link::{Attachment, Claimed, Claims},
     shard::Handed,
 };
@@ -18,10 +22,13 @@ pub(crate) const WINDOW: Window = Window { deliveries: 1024, bytes: 1 << 20 };
 /// Grants are told when this much has gathered.
 const GRANT_AT: Window = Window { deliveries: WINDOW.deliveries / 4, bytes: WINDOW.bytes / 4 };
 
-/// Consumers of this node.
+/// Consumers of this node, and what is counted as messages pass.
 #[derive(Debug, Default)]
 pub(crate) struct Consumers {
     state: Mutex<State>,
+    /// Consumers that are kept elsewhere.
+    of_logs: AtomicU64,
+    counters: Counters,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +125,25 @@ impl Consumers {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How many consumers there are, those included that are kept elsewhere.
+    pub(crate) fn count(&self) -> u64 {
+        self.state().consumers.len() as u64 + self.of_logs.load(Ordering::Relaxed)
+    }
+
+    /// A consumer that is kept elsewhere has come.
+    pub(crate) fn came_elsewhere(&self) {
+        self.of_logs.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One of those has gone.
+    pub(crate) fn gone_elsewhere(&self) {
+        self.of_logs.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// A number for a consumer that is kept elsewhere.
     pub(crate) fn next_number(&self) -> u64 {
         let mut state = self.state();
@@ -212,6 +238,7 @@ impl Consumers {
                 Err(error) => tracing::error!(%queue, number, %error, "a stored message cannot be read"),
             }
         }
+        self.counters.delivered(&deliveries);
         let event = Event::Deliveries { channel: entry.channel, consumer: ConsumerId(consumer), deliveries };
         // The session may be going; what it holds goes back when it has gone.
         let _ = entry.events.send(event);

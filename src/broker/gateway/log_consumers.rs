@@ -23,15 +23,24 @@ pub(crate) struct LogConsumers {
     consumers: Arc<Mutex<HashMap<ConsumerId, LogConsumer>>>,
 }
 
-#[derive(Debug)]
 struct LogConsumer {
     flow: Arc<Flow>,
     task: AbortHandle,
+    node: Weak<Inner>,
+}
+
+impl std::fmt::Debug for LogConsumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogConsumer").field("flow", &self.flow).finish_non_exhaustive()
+    }
 }
 
 impl Drop for LogConsumer {
     fn drop(&mut self) {
         self.task.abort();
+        if let Some(node) = self.node.upgrade() {
+            node.consumers().gone_elsewhere();
+        }
     }
 }
 
@@ -82,7 +91,8 @@ impl LogConsumers {
                 consumers.lock().unwrap_or_else(PoisonError::into_inner).remove(&consumer);
             }
         });
-        consumers.insert(consumer, LogConsumer { flow, task });
+        node.consumers().came_elsewhere();
+        consumers.insert(consumer, LogConsumer { flow, task, node: Arc::downgrade(node) });
     }
 
     /// Ends a consumer; gives whether it was one of these.
@@ -180,6 +190,9 @@ impl Task {
             }
         }
         self.under_way = u32::try_from(deliveries.len()).unwrap_or(u32::MAX);
+        if let Some(node) = self.node.upgrade() {
+            node.counters().delivered(&deliveries);
+        }
         let (channel, consumer) = (self.new.channel, self.new.consumer);
         self.new.events.send(Event::Deliveries { channel, consumer, deliveries }).is_ok()
     }

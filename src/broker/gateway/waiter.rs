@@ -10,6 +10,7 @@ use ferrymq_queue::QueueId;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::Consumers;
+use crate::counters::Count;
 
 /// One session's publishing: where its confirms go, and how much it may have under way.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ type Gathered = (Arc<Publisher>, u16, Vec<(u64, Confirmation)>);
 
 /// Tells all of them; confirms of one channel go out together.
 pub(crate) fn complete(waiters: Vec<Waiter>, consumers: &Consumers) {
-    let mut confirms: Option<Gathered> = None;
+    let (mut confirms, mut confirmed): (Option<Gathered>, u64) = (None, 0);
     let flush = |confirms: &mut Option<Gathered>| {
         if let Some((publisher, channel, confirms)) = confirms.take() {
             // The session may be gone.
@@ -74,6 +75,7 @@ pub(crate) fn complete(waiters: Vec<Waiter>, consumers: &Consumers) {
         };
         publisher.room.add_permits(room as usize);
         let Some(Tag { channel, sequence }) = tag else { continue };
+        confirmed += 1;
         match &mut confirms {
             Some((known, same, list)) if Arc::ptr_eq(known, &publisher) && *same == channel => {
                 list.push((sequence, Confirmation::Stored));
@@ -85,4 +87,7 @@ pub(crate) fn complete(waiters: Vec<Waiter>, consumers: &Consumers) {
         }
     }
     flush(&mut confirms);
+    if confirmed > 0 {
+        consumers.counters().add(Count::Confirmed, confirmed);
+    }
 }

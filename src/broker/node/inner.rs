@@ -19,6 +19,7 @@ use super::{OpenSession, Settings, leaders::Leaders, users::PasswordCache};
 use crate::{
     access::Access,
     catalogue::{Catalogue, CatalogueMachine},
+    counters::Counters,
     data::{Opened, Record},
     gateway::{Consumers, Outbox},
     identity::{Identity, IdentityError, IdentityFile, Membership},
@@ -162,6 +163,10 @@ impl Inner {
 
     pub(crate) fn consumers(&self) -> &Consumers {
         &self.consumers
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        self.consumers.counters()
     }
 
     pub(crate) fn sessions(&self) -> MutexGuard<'_, HashMap<u64, OpenSession>> {

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::Inner;
 use crate::{
     catalogue::Command,
+    counters::Count,
     link::{Claims, Notice, Shortage, Tell},
     shard::{Answers, Handed, Lost, OnLeader, Outlet},
 };
@@ -239,7 +240,7 @@ impl Inner {
     }
 
     /// What this node has too little of.
-    fn shortage(&self) -> Option<Shortage> {
+    pub(super) fn shortage(&self) -> Option<Shortage> {
         let disk = self.store.is_short_of_space().then_some(Shortage::Disk);
         disk.or_else(|| self.is_over_high_water().then_some(Shortage::Memory))
     }
@@ -332,6 +333,7 @@ impl OnLeader for Backstage {
     fn asked(&self, shard: u32, term: u64) {
         let Some(node) = self.0.upgrade() else { return };
         tracing::info!(node = node.id(), shard, term, "leads");
+        node.counters().add(Count::ElectionsWon, 1);
         node.on_leader(shard, term, node.id());
         node.tell_all_leads();
         let this = self.0.clone();

@@ -16,6 +16,7 @@
 //! | `users.rs` | passwords, and the sessions of users that go |
 //! | `declared_users.rs` | users: declaring, removing and looking at them, for the admin API |
 //! | `cluster_view.rs` | the cluster as this node sees it, for the admin API |
+//! | `statistics.rs` | the node in figures |
 //! | `topics.rs` | topics: declaring, removing and looking at them, for the admin API |
 //! | `looked_into.rs` | what only a simulation asks |
 
@@ -33,6 +34,7 @@ mod ports;
 mod receive;
 mod requests;
 mod start;
+mod statistics;
 mod topics;
 mod upkeep;
 mod users;
@@ -45,5 +47,6 @@ pub use looked_into::ReplicaState;
 pub use membership::{FirstNode, FirstUser, FormError, Formation};
 pub use placement::PlacementRefusal;
 pub use start::{Node, Phase, Settings, StartError};
+pub use statistics::{LedShard, MessageCounts, Objects, QueueFigures, QueueTotals, ShardCounts, Statistics};
 pub use topics::{Binding, QueueInTopic, QueueView, Topic, TopicList, TopicLog, TopicRefusal, TopicView};
 pub(crate) use users::OpenSession;

@@ -3,13 +3,17 @@
 use ferrymq_core::{Broker, EventSender, Identity, Kind, Login, LoginRefused, Refusal, VirtualHostName};
 
 use super::Node;
-use crate::session::Session;
+use crate::{counters::Count, session::Session};
 
 impl Broker for Node {
     type Session = Session;
 
     async fn authenticate(&self, login: Login) -> Result<Identity, LoginRefused> {
-        self.inner().check_password(login).await
+        let checked = self.inner().check_password(login).await;
+        if checked.is_err() {
+            self.inner().counters().add(Count::LoginsRefused, 1);
+        }
+        checked
     }
 
     async fn open(

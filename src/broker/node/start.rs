@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use super::{
-    ClusterView, FormError, Formation, Inner, PlacementRefusal, SafeToStop, Topic, TopicList, TopicRefusal, TopicView,
-    User, UserRefusal, UserView,
+    ClusterView, FormError, Formation, Inner, Objects, PlacementRefusal, SafeToStop, Statistics, Topic, TopicList,
+    TopicRefusal, TopicView, User, UserRefusal, UserView,
 };
 use crate::{
     data::{self, SetAsideError},
@@ -209,6 +209,19 @@ impl Node {
         self.0.phase().0 == Phase::Serving
     }
 
+    /// The node in figures. Takes some milliseconds where it leads many queues: call it where blocking is allowed.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.0.statistics()
+    }
+
+    /// The shards that it leads, and at most so many of their queues whose names begin with a prefix, one by one. Call it
+    /// where blocking is allowed.
+    #[must_use]
+    pub fn objects(&self, prefix: &str, most: usize) -> Objects {
+        self.0.objects(prefix, most)
+    }
+
     /// Forms a cluster. Sent again, it goes on where it was.
     ///
     /// # Errors
@@ -376,7 +389,7 @@ impl Node {
 
 impl Inner {
     /// Where the node is, and why; until it is in sync again after damage, that as well.
-    fn phase(&self) -> (Phase, String) {
+    pub(super) fn phase(&self) -> (Phase, String) {
         let (phase, message) = self.phase_by_itself();
         match &*self.damage.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(damage) => (phase, format!("{}; {message}", damage.told())),

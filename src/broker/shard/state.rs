@@ -7,7 +7,10 @@ use ferrymq_queue::{Consumer, ConsumerKey, Effects, Handout, Holding, Moment, Pl
 use ferrymq_replication::{Applied, Machine, NodeId};
 
 use super::{lead::Lead, logs::Logs};
-use crate::link::{Attachment, Claims, GetReply, QueueCounts};
+use crate::{
+    link::{Attachment, Claims, GetReply, QueueCounts},
+    node::QueueTotals,
+};
 
 /// Messages as they are handed out, each encoded.
 pub(crate) type Handed = Vec<(Holding, Bytes)>;
@@ -211,6 +214,24 @@ impl ShardState {
             }
         };
         Some(queues.iter().map(count).collect())
+    }
+
+    /// Adds all queues, where this replica leads.
+    pub(crate) fn add_to(&self, totals: &mut QueueTotals, is_log: impl Fn(QueueId) -> bool) {
+        let Some(lead) = &self.lead else { return };
+        for (id, queue) in self.machine.queues() {
+            if is_log(id) {
+                totals.logs += 1;
+                totals.log_messages += queue.len();
+                totals.log_bytes += queue.bytes();
+                continue;
+            }
+            let ready = lead.handouts.get(&id).map_or(queue.len(), |handout| handout.ready(queue));
+            totals.queues += 1;
+            totals.ready += ready;
+            totals.unacknowledged += queue.len().saturating_sub(ready);
+            totals.bytes += queue.bytes();
+        }
     }
 
     /// A node is gone, and so are its consumers: gives what they held.

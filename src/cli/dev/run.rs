@@ -119,6 +119,7 @@ pub async fn run<L: Launch>(
             peer_address: ports.link(),
             link_listen: ports.link(),
             admin_listen: ports.admin(ordinal),
+            metrics_listen: None,
             token_file: token_file.clone(),
             listeners: listeners.collect(),
             internal_tls: None,

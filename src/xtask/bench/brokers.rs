@@ -292,6 +292,7 @@ fn configuration(folder: &Path, ordinal: usize, memory_bytes: u64) -> Configurat
         peer_address: LINKS.to_owned(),
         link_listen: LINKS.to_owned(),
         admin_listen: port(ADMIN),
+        metrics_listen: None,
         token_file: folder.join("token"),
         listeners: vec![Listener {
             name: "amqp".to_owned(),

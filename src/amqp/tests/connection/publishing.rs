@@ -1,9 +1,11 @@
 //! Messages on their way in.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use ferrymq_amqp::{
-    Settings,
-    codec::{self, BasicGet, BasicPublish, Method, QueueDeclare},
+    Counts, Settings,
+    codec::{self, BasicGet, BasicPublish, ChannelClose, Method, QueueDeclare},
 };
 use ferrymq_testkit::FakeBroker;
 
@@ -71,6 +73,25 @@ async fn an_unroutable_message_comes_back_before_its_confirm_where_it_is_mandato
     // Where it is not, it is only confirmed.
     client.publish(1, "nowhere", b"lost").await;
     assert!(matches!(client.method(1).await, Method::BasicAck(ack) if ack.delivery_tag == 2));
+}
+
+#[tokio::test]
+async fn channels_are_counted_while_they_are_open_and_so_is_what_comes_back() {
+    let counts: Arc<Counts> = Arc::default();
+    let settings = Settings { counts: counts.clone(), ..Settings::default() };
+    let mut client = Client::connected_with(&FakeBroker::new(), settings, 1 << 20).await;
+    client.open(1).await;
+    client.open(2).await;
+    assert_eq!((counts.channels(), counts.returned()), (2, 0));
+    let publish = BasicPublish { routing_key: "nowhere".into(), mandatory: true, ..Default::default() };
+    client.publish_as(1, publish, &[], b"back").await;
+    assert!(matches!(client.method(1).await, Method::BasicReturn(_)));
+    client.content(1).await;
+    assert!(matches!(client.ask(2, ChannelClose::default()).await, Method::ChannelCloseOk(_)));
+    assert_eq!((counts.channels(), counts.returned()), (1, 1));
+    drop(client.socket);
+    client.server.await.unwrap();
+    assert_eq!(counts.channels(), 0);
 }
 
 #[tokio::test]

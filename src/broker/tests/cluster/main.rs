@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 mod damage;
 mod draining;
 mod logs;
+mod statistics;
 mod users;
 
 /// Bytes of a segment, where a test needs no others.

@@ -32,6 +32,7 @@ fn configuration(cluster: &Cluster) -> Configuration {
         peer_address: format!("{name}-{{ordinal}}.{domain}:{}", names::LINK_PORT),
         link_listen: format!("0.0.0.0:{}", names::LINK_PORT),
         admin_listen: format!("0.0.0.0:{}", names::ADMIN_PORT),
+        metrics_listen: Some(format!("0.0.0.0:{}", names::METRICS_PORT)),
         token_file: format!("{}/{}", names::TOKEN_DIRECTORY, names::TOKEN_FILE).into(),
         listeners: cluster
             .listeners

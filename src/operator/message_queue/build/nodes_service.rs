@@ -11,7 +11,11 @@ use super::{client_service::client_ports, object_meta};
 use crate::names;
 
 pub(crate) fn nodes_service(cluster: &Cluster) -> Service {
-    let mut ports = vec![port("link", names::LINK_PORT, "ferrymq.io/link"), port("admin", names::ADMIN_PORT, "https")];
+    let mut ports = vec![
+        port("link", names::LINK_PORT, "ferrymq.io/link"),
+        port("admin", names::ADMIN_PORT, "https"),
+        port("metrics", names::METRICS_PORT, "http"),
+    ];
     ports.extend(client_ports(cluster));
     Service {
         metadata: object_meta(cluster, names::nodes_service(&cluster.name)),

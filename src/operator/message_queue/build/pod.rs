@@ -54,7 +54,8 @@ pub(super) fn template(cluster: &Cluster, image: &str, pull_policy: Option<&str>
 }
 
 fn container(cluster: &Cluster, image: &str, pull_policy: Option<&str>) -> Container {
-    let mut ports = vec![port("link", names::LINK_PORT), port("admin", names::ADMIN_PORT)];
+    let mut ports =
+        vec![port("link", names::LINK_PORT), port("admin", names::ADMIN_PORT), port("metrics", names::METRICS_PORT)];
     ports.extend(cluster.listeners.iter().map(|listener| port(&listener.name, listener.port)));
     let config = format!("{}/{}", names::CONFIG_DIRECTORY, names::CONFIG_FILE);
     Container {
