@@ -9,7 +9,7 @@
 //! | `cluster/` | the Kubernetes that the tests run on: its binaries, its start and its end |
 //! | `simulate.rs` | clusters whose disks, links and clocks fail as a seed says |
 //! | `bench/` | how fast the broker is, alone and beside others |
-//! | `generate.rs`, `admit.rs` | examples of this package: the files that are made from the custom resources; what our parser says of files of them |
+//! | `generate.rs`, `admit.rs`, `monitoring/` | examples of this package: the files that are made from the custom resources; what our parser says of files of them; the page of the metrics, and what alerts ask for |
 //!
 //! What is built here is kept in `$FERRYMQ_CACHE`, by default `~/.cache/ferrymq`, outside of the checkout.
 

@@ -20,6 +20,7 @@
 //! | `user_life.rs` | a User connects, is refused what it may not, gets another password, and goes in any order |
 //! | `gitops.rs` | what is at rest has no diff and asks for hardly anything; what tools that wait make of a status |
 //! | `plugin.rs` | `kubectl mq` |
+//! | `metrics.rs` | what brokers and the operator say of themselves in figures |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
 //! | `world.rs` | a story's namespace, and what it can ask of Kubernetes |
 //! | `install.rs`, `command.rs` | the chart; kubectl and helm |
@@ -54,6 +55,7 @@ mod install;
 mod installation;
 mod leader_loss;
 mod many_topics;
+mod metrics;
 mod operators;
 mod plugin;
 mod power_loss;

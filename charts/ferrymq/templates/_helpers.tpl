@@ -31,6 +31,17 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
+{{/* Of what a Prometheus operator reads, with the labels by which it finds it. */}}
+{{- define "ferrymq.monitoringLabels" -}}
+{{- $root := index . 0 -}}
+{{- $more := index . 1 | default dict -}}
+{{ include "ferrymq.ownLabels" $root }}
+{{- include "ferrymq.notOwn" (list $root "monitoring.labels" $more) -}}
+{{- with merge (dict) $more ($root.Values.commonLabels | default dict) }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{/* Of the operator's pods; what is said of them alone goes before what is said of all. */}}
 {{- define "ferrymq.podLabels" -}}
 {{ include "ferrymq.ownLabels" . }}

@@ -39,8 +39,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// What tests and examples may use besides: those of the admin API's client serve a fake by the real server, `ctl` looks
 /// at a real journal, and the generator of `xtask` prints what the types make.
-const TESTS_MAY_USE: &[(&str, &str)] =
-    &[("cli", "journal"), ("cli", "management"), ("operator", "management"), ("xtask", "api")];
+const TESTS_MAY_USE: &[(&str, &str)] = &[
+    ("cli", "journal"),
+    ("cli", "management"),
+    ("operator", "management"),
+    ("xtask", "api"),
+    ("xtask", "operator"),
+    ("xtask", "server"),
+];
 
 /// # Errors
 ///

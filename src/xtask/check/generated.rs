@@ -1,4 +1,4 @@
-//! The files that are made from the custom resources: `crds/`, and the chart's copies of them.
+//! The files that are made from the custom resources, `crds/` and the chart's copies of them; and the page of the metrics.
 
 use crate::command::{self, command};
 use crate::project::Project;
@@ -18,6 +18,9 @@ pub(crate) fn write(project: &Project) -> anyhow::Result<()> {
 }
 
 fn generate(project: &Project, mode: &str) -> anyhow::Result<()> {
-    let arguments = ["run", "--quiet", "--locked", "--package", "ferrymq-xtask", "--example", "generate", "--", mode];
-    command::run(&mut command(&project.root, "cargo", &arguments))
+    for example in ["generate", "monitoring"] {
+        let arguments = ["run", "--quiet", "--locked", "--package", "ferrymq-xtask", "--example", example, "--", mode];
+        command::run(&mut command(&project.root, "cargo", &arguments))?;
+    }
+    Ok(())
 }
