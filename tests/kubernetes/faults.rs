@@ -66,6 +66,22 @@ pub(crate) fn pause(pod: &Pod) -> Paused {
     Paused { process }
 }
 
+/// Stops the API server where it is: whoever asks it waits.
+pub(crate) fn pause_api_server() -> Paused {
+    let state = std::fs::canonicalize(env::var_os("FERRYMQ_CLUSTER_STATE").expect("the cluster is on this machine"));
+    let state = state.expect("the cluster has a folder");
+    // The one of this cluster: its processes run in its folder.
+    let processes = std::fs::read_dir("/proc").expect("there are processes").filter_map(Result::ok);
+    let process = processes.map(|entry| entry.path()).find(|process| {
+        let is = |link: &str| std::fs::read_link(process.join(link)).ok();
+        is("cwd").is_some_and(|folder| folder == state) && is("exe").is_some_and(|exe| exe.ends_with("kube-apiserver"))
+    });
+    let process = process.as_ref().and_then(|path| path.file_name()?.to_str()?.parse().ok());
+    let process = process.expect("the API server runs");
+    signal(process, "-STOP");
+    Paused { process }
+}
+
 impl Drop for Paused {
     fn drop(&mut self) {
         signal(self.process, "-CONT");

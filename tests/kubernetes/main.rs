@@ -10,6 +10,8 @@
 //! | `rolling.rs` | brokers are restarted one after the other, when it is time |
 //! | `scaling.rs` | more brokers, fewer, none |
 //! | `storage.rs` | volumes grow, or cannot, or are replaced by smaller ones |
+//! | `healing.rs` | users delete what belongs to a cluster; machines fall silent |
+//! | `weather.rs` | quotas, policies that deny, an API server that stands still |
 //! | `operators.rs` | the operator is gone, is killed wherever it is, or is there twice |
 //! | `tls.rs` | certificates are replaced under load |
 //! | `power_loss.rs` | all brokers are killed at once |
@@ -51,6 +53,7 @@ mod disk_full;
 mod fault_run;
 mod faults;
 mod gitops;
+mod healing;
 mod install;
 mod installation;
 mod leader_loss;
@@ -67,4 +70,5 @@ mod topic_life;
 mod traffic;
 mod user_life;
 mod volume_loss;
+mod weather;
 mod world;
