@@ -9,14 +9,22 @@ use std::{
 use ferrymq_api::{MessageQueue, Topic, User};
 use futures::channel::mpsc;
 use kube::{
-    Client, Resource,
+    Client, Resource, ResourceExt,
     runtime::{
+        controller::Action,
         events::{Event, EventType, Recorder, Reporter},
         reflector::{ObjectRef, Store},
     },
 };
 
-use crate::{links::Links, message_queue::snapshots::Snapshots, settings::Settings, user::UserLinks};
+use crate::{
+    backoff::Backoff,
+    error::{ReconcileError, chain},
+    links::Links,
+    message_queue::{remembered::Remembered, snapshots::Snapshots},
+    settings::Settings,
+    user::UserLinks,
+};
 
 /// What every reconcile has at hand.
 pub(crate) struct Context {
@@ -25,6 +33,8 @@ pub(crate) struct Context {
     pub(crate) links: Arc<Links>,
     /// What Kubernetes had of clusters at rest.
     pub(crate) snapshots: Snapshots,
+    /// Names and passwords of clusters.
+    pub(crate) remembered: Remembered,
     /// All clusters, as the watch knows them.
     pub(crate) clusters: Store<MessageQueue>,
     /// All topics, as the watch knows them.
@@ -32,6 +42,10 @@ pub(crate) struct Context {
     /// All users, as the watch knows them.
     pub(crate) users: Store<User>,
     pub(crate) user_links: UserLinks,
+    /// Reconciles that did not go on, by the uid of their resource.
+    pub(crate) backoff: Backoff,
+    /// Objects that do not stay as they were written, by what was to be written.
+    pub(crate) overwritten: Backoff,
     recorder: Recorder,
     /// When the counters of a resource were last written into its status.
     counted: Mutex<HashMap<String, Instant>>,
@@ -56,11 +70,14 @@ impl Context {
             links: Arc::new(links),
             snapshots: Snapshots::default(),
             user_links: UserLinks::new(client.clone()),
+            remembered: Remembered::default(),
             client,
             settings,
             clusters,
             topics,
             users,
+            backoff: Backoff::default(),
+            overwritten: Backoff::default(),
             counted: Mutex::default(),
         };
         (context, looked_at)
@@ -77,6 +94,25 @@ impl Context {
         if let Err(error) = self.recorder.publish(&event, &resource.object_ref(&())).await {
             tracing::debug!(%error, reason, "an event could not be written");
         }
+    }
+
+    /// What to do after a reconcile that did not go on: it is tried again, later each time.
+    pub(crate) fn after_error<K>(&self, resource: &K, error: &ReconcileError) -> Action
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let failures = self.backoff.failed(&resource.uid().unwrap_or_default());
+        let pause = error.pause(failures);
+        tracing::warn!(
+            kind = %K::kind(&()),
+            name = %resource.name_any(),
+            namespace = resource.namespace(),
+            error = %chain(error),
+            failures,
+            again_in_ms = pause.as_millis(),
+            "a reconcile did not go on; it is tried again"
+        );
+        Action::requeue(pause)
     }
 
     /// Whether it is time to write a resource's counters again: they change all the time, and each write costs the API

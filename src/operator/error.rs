@@ -1,6 +1,11 @@
 //! Why a reconcile, or the operator as a whole, did not go on.
 
+use std::time::Duration;
+
 use ferrymq_admin_api::{CallError, ClientError};
+use kube::core::Status;
+
+use crate::backoff;
 
 /// Why the operator stopped.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +47,23 @@ pub(crate) enum ReconcileError {
         #[source]
         source: kube::Error,
     },
+    #[error("the API server did not take {what}")]
+    Status {
+        what: String,
+        #[source]
+        source: kube::Error,
+    },
+    #[error(
+        "{what} does not stay as the operator writes it: {field} is changed back each time, by {by}; let only one of them \
+         write it"
+    )]
+    Overwritten {
+        what: String,
+        field: String,
+        by: String,
+        /// When it is written again.
+        again: Duration,
+    },
     #[error("{what} cannot be written as JSON")]
     Serialize {
         what: String,
@@ -65,19 +87,33 @@ pub(crate) enum ReconcileError {
 }
 
 impl ReconcileError {
-    /// Somebody else wrote at the same time: nothing is wrong, the next reconcile sees what they wrote.
-    pub(crate) fn is_conflict(&self) -> bool {
-        matches!(self, Self::Write { source: kube::Error::Api(status), .. } if status.code == 409)
-    }
-
-    /// What the API server said, where it refused an object for what it is and not for a moment's trouble.
-    pub(crate) fn refusal(&self) -> Option<(&str, &str)> {
+    /// What the API server said, where it was reached.
+    fn answer(&self) -> Option<&Status> {
         match self {
-            Self::Write { what, source: kube::Error::Api(status) } if matches!(status.code, 400 | 403 | 422) => {
-                Some((what, &status.message))
-            }
+            Self::Read { source, .. } | Self::Write { source, .. } | Self::Status { source, .. } => match source {
+                kube::Error::Api(status) => Some(status),
+                _ => None,
+            },
             _ => None,
         }
+    }
+
+    /// Somebody else wrote at the same time: nothing is wrong, the next reconcile sees what they wrote.
+    fn is_conflict(&self) -> bool {
+        self.answer().is_some_and(|status| status.code == 409)
+    }
+
+    /// How long to wait before it is tried again, after so many failures in a row.
+    pub(crate) fn pause(&self, failures: u32) -> Duration {
+        let first = if self.is_conflict() { Duration::from_millis(100) } else { Duration::from_secs(1) };
+        let asked_for = match self {
+            Self::Overwritten { again, .. } => Some(*again),
+            _ => self
+                .answer()
+                .and_then(|status| status.details.as_ref())
+                .map(|details| Duration::from_secs(details.retry_after_seconds.into())),
+        };
+        backoff::pause(failures, first, asked_for)
     }
 }
 

@@ -139,6 +139,7 @@ pub(crate) fn plan(cluster: &Cluster) -> Plan {
         forming: Forming::Wait("the brokers start".to_owned()),
         restart: Restart::None,
         certificates: certificates::next(cluster, &Observed::default(), SystemTime::now()),
+        lost_volume: None,
     }
 }
 

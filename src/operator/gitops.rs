@@ -16,9 +16,9 @@ use crate::{
         dereference::Observed,
         forming::Forming,
         plan::Plan,
-        refused_status,
         scale::Step,
-        status_of,
+        status_of, status_of_setback,
+        trouble::Trouble,
         update::{Gate, Update},
     },
     topic::{TopicPlan, status_of as topic_status_of},
@@ -148,8 +148,12 @@ fn what_needs_a_person_has_failed() {
     let waits = Done { restart_waits: Some("orders-2 must serve again".to_owned()), ..Done::default() };
     assert_eq!(judged(&queue_of(THREE, &serving(), &waits, |plan| plan.overdue = true)), failed, "a roll has stopped");
 
+    let message = "the API server does not take Service orders: quota".to_owned();
+    let refused = Trouble { reason: Reason::QuotaExceeded, message, stalls: true };
+    let done = Done { setback: Some(refused.clone()), ..Done::default() };
+    assert_eq!(judged(&queue_of(THREE, &serving(), &done, |_| {})), failed, "brokers serve, and it goes no further");
     let mut quota = resource(THREE);
-    quota.status = Some(refused_status(&quota, Reason::Refused, "the API server refuses Service orders: quota"));
+    quota.status = Some(status_of_setback(&quota, &refused));
     assert_eq!(judged(&as_json(&quota)), failed);
     assert_eq!(judged(&topic_with(&TopicPlan::ClusterNotFound("there is none".to_owned()))), failed);
 }

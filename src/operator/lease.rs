@@ -4,7 +4,7 @@
 //! long another's is respected is counted by our own clock, from when we saw it change last: the holder's clock and ours
 //! need not agree. The holder stops acting well before others may begin to.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -12,6 +12,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{Api, Client, api::PostParams};
+use tokio::time::Instant;
 
 use crate::{error::OperatorError, settings::LeaseSettings};
 

@@ -17,22 +17,26 @@
 //! | `links.rs` | what brokers have of topics, as they tell it |
 //! | `objects.rs` | kinds of objects that the operator owns; whether what is there is what is wanted |
 //! | `finalizers.rs` | finalizers of resources of ours |
+//! | `backoff.rs` | how long to wait after what did not go on |
 //! | `names.rs` | names and labels of what it owns |
 //! | `lease.rs` | which of several operators acts |
 //! | `probes.rs` | `/livez` and `/readyz`, and the port of the metrics |
 //! | `metrics/` | the operator in figures |
+//! | `bad_weather.rs` | tests: an API server that is slow, fails, refuses, or is gone |
 //! | `gitops.rs` | tests: what GitOps tools make of the statuses |
 //!
 //! Invariants:
 //!
 //! * A cluster is formed once. The intent is written to the status before it is carried out, and while that record stands
 //!   nothing forms a second one.
-//! * A pod is deleted only where its brokers' cluster can do without it, or where it serves nothing anyway; a volume is
-//!   never deleted.
+//! * A pod is deleted only where its brokers' cluster can do without it, or where it serves nothing anyway; a volume only
+//!   when its broker was emptied, or when it went with its machine and every shard has a majority elsewhere.
+//! * The data of a broker is given to another process only when the one that had it is known to be dead.
 //! * Pods' template and configuration change only when what the user wrote changes: a new version of the operator restarts
 //!   nothing by itself.
 //! * No finalizer is on a `MessageQueue`; those on a `Topic` and a `User` are dropped when its cluster is gone or going.
 
+mod backoff;
 mod cluster_state;
 mod context;
 mod error;
@@ -50,6 +54,8 @@ mod siblings;
 mod topic;
 mod user;
 
+#[cfg(test)]
+mod bad_weather;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]

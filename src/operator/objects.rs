@@ -1,5 +1,7 @@
 //! Kinds of objects that the operator owns; whether what is there is what is wanted.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
@@ -15,7 +17,10 @@ use kube::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{error::ReconcileError, names::WRITTEN_ANNOTATION};
+use crate::{
+    error::ReconcileError,
+    names::{FIELD_MANAGER, WRITTEN_ANNOTATION},
+};
 
 /// A kind of object that a `MessageQueue` owns, in the order in which its pods need them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +109,42 @@ pub(crate) fn is_there(wanted: &Value, there: &Value) -> bool {
     }
 }
 
+/// Where what is wanted is not what is there: the path of the first such field.
+pub(crate) fn difference(wanted: &Value, there: &Value) -> Option<String> {
+    if is_there(wanted, there) {
+        return None;
+    }
+    let mut path = Vec::new();
+    let (mut wanted, mut there) = (wanted, there);
+    // As deep as the JSON is, which its parser bounds.
+    loop {
+        let differs = match (wanted, there) {
+            (Value::Object(wanted), Value::Object(there)) => wanted
+                .iter()
+                .find(|(key, wanted)| there.get(*key).is_some_and(|there| !is_there(wanted, there)))
+                .and_then(|(key, wanted)| Some((key.clone(), wanted, there.get(key)?))),
+            (Value::Array(wanted), Value::Array(there)) => wanted
+                .iter()
+                .zip(there)
+                .enumerate()
+                .find(|(_, (wanted, there))| !is_there(wanted, there))
+                .map(|(index, (wanted, there))| (index.to_string(), wanted, there)),
+            _ => None,
+        };
+        let Some((key, deeper, other)) = differs else { return Some(path.join(".")) };
+        path.push(key);
+        (wanted, there) = (deeper, other);
+    }
+}
+
+/// Who else writes to an object, as far as it says so.
+pub(crate) fn other_writers(there: &Value) -> BTreeSet<String> {
+    let fields = there.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+    let of_itself = fields.filter(|entry| entry.get("subresource").is_none_or(|part| part == ""));
+    let names = of_itself.filter_map(|entry| entry.get("manager")?.as_str());
+    names.filter(|manager| *manager != FIELD_MANAGER).map(str::to_owned).collect()
+}
+
 /// Who controls an object, where somebody does.
 pub(crate) fn controller(object: &DynamicObject) -> Option<&OwnerReference> {
     object.metadata.owner_references.as_ref()?.iter().find(|owner| owner.controller == Some(true))
@@ -151,6 +192,15 @@ mod tests {
         assert!(!is_there(&wanted, &json!({"spec": {"ports": [{"port": 2}]}})));
         assert!(!is_there(&wanted, &json!({"spec": {"ports": [{"port": 1}, {"port": 2}]}})));
         assert!(!is_there(&wanted, &json!({"spec": {}})));
+    }
+
+    #[test]
+    fn a_difference_is_named_by_its_path() {
+        let wanted = json!({"spec": {"ports": [{"port": 1}, {"port": 2}], "type": "ClusterIP"}});
+        let there = json!({"spec": {"ports": [{"port": 1}, {"port": 3}], "type": "ClusterIP"}});
+        assert_eq!(difference(&wanted, &there).as_deref(), Some("spec.ports.1.port"));
+        assert_eq!(difference(&wanted, &json!({"spec": {"type": "ClusterIP"}})).as_deref(), Some("spec"));
+        assert_eq!(difference(&wanted, &wanted), None);
     }
 
     #[test]

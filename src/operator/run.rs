@@ -17,7 +17,7 @@ use k8s_openapi::{
     },
 };
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, Config, Resource, ResourceExt,
     client::ClientBuilder,
     core::PartialObjectMeta,
     runtime::{
@@ -42,19 +42,32 @@ use crate::{
     topic, user,
 };
 
+/// The longest that it may take to reach the API server.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The longest that an answer may be waited for: a webhook may take 30 s of that for itself, and usually takes 10.
+const CALL: Duration = Duration::from_secs(30);
+
+/// The longest silence of a watch, which the API server ends after 290 s.
+const WATCH: Duration = Duration::from_secs(330);
+
 /// Runs the operator until it is asked to stop (SIGTERM, SIGINT), or cannot go on. A TLS provider must be installed.
 ///
 /// # Errors
 ///
 /// [`OperatorError`] where it cannot start, or has lost its lease; Kubernetes starts it again.
 pub async fn run(settings: Settings) -> Result<(), OperatorError> {
-    let config = kube::Config::infer().await.map_err(OperatorError::Configuration)?;
+    let config = Config::infer().await.map_err(OperatorError::Configuration)?;
     let metrics = Metrics::default();
-    let client = ClientBuilder::try_from(config).map_err(OperatorError::Client)?.with_layer(metrics.calls()).build();
+    let client = |config| {
+        let builder = ClientBuilder::try_from(config).map_err(OperatorError::Client)?;
+        Ok::<Client, OperatorError>(builder.with_layer(metrics.calls()).build())
+    };
+    let clients = Clients { calls: client(bounded(&config, CALL))?, watches: client(bounded(&config, WATCH))? };
     let readiness = Readiness::default();
     let probes = probes::serve(settings.probe_address, readiness.clone());
     let figures = probes::serve_metrics(settings.metrics_address, metrics.clone());
-    let work = work(client, settings, readiness, metrics);
+    let work = work(clients, settings, readiness, metrics.clone());
     tokio::select! {
         outcome = probes => outcome,
         outcome = figures => outcome,
@@ -62,18 +75,43 @@ pub async fn run(settings: Settings) -> Result<(), OperatorError> {
     }
 }
 
-async fn work(client: Client, settings: Settings, readiness: Readiness, metrics: Metrics) -> Result<(), OperatorError> {
+/// What asks the API server.
+pub(crate) struct Clients {
+    /// What is answered at once.
+    pub(crate) calls: Client,
+    /// Watches, which are silent for as long as nothing happens.
+    pub(crate) watches: Client,
+}
+
+/// A client whose answers are waited for as long as that. One call is one request: what fails is tried again by whoever
+/// asked, later each time, and by nothing below.
+fn bounded(config: &Config, answer: Duration) -> Config {
+    let mut config = config.clone();
+    config.connect_timeout = Some(CONNECT);
+    config.write_timeout = Some(CALL);
+    config.read_timeout = Some(answer);
+    config.reset_reader_on_write = true;
+    config.default_retry = false;
+    config
+}
+
+async fn work(
+    clients: Clients,
+    settings: Settings,
+    readiness: Readiness,
+    metrics: Metrics,
+) -> Result<(), OperatorError> {
     // One that waits for the lease is ready too: it takes over as soon as it may.
     readiness.set();
     let Some(lease) = settings.lease.clone() else {
         tokio::select! {
-            () = controllers(client, settings, metrics) => {}
+            () = controllers(clients, settings, metrics) => {}
             () = stopped() => {}
         }
         return Ok(());
     };
     tracing::info!(lease = %lease.name, "waiting for the lease");
-    let mut election = Election::new(client.clone(), lease.clone());
+    let mut election = Election::new(clients.calls.clone(), lease.clone());
     tokio::select! {
         () = election.win() => {}
         () = stopped() => return Ok(()),
@@ -81,7 +119,7 @@ async fn work(client: Client, settings: Settings, readiness: Readiness, metrics:
     tracing::info!(lease = %lease.name, "the lease is ours");
     let outcome = tokio::select! {
         lost = election.keep() => Err(lost),
-        () = controllers(client, settings, metrics) => Ok(()),
+        () = controllers(clients, settings, metrics) => Ok(()),
         () = stopped() => Ok(()),
     };
     if outcome.is_ok() {
@@ -102,14 +140,14 @@ async fn stopped() {
     }
 }
 
-async fn controllers(client: Client, settings: Settings, metrics: Metrics) {
+pub(crate) async fn controllers(clients: Clients, settings: Settings, metrics: Metrics) {
+    let Clients { calls, watches: client } = clients;
     let scope = settings.namespace.clone();
     let clusters = reflected::<MessageQueue>(&client, scope.as_deref());
     let topics = reflected::<Topic>(&client, scope.as_deref());
     let users = reflected::<User>(&client, scope.as_deref());
     metrics.lead(Stores { clusters: clusters.0.clone(), topics: topics.0.clone(), users: users.0.clone() });
-    let (context, looked_at) =
-        Context::new(client.clone(), settings, clusters.0.clone(), topics.0.clone(), users.0.clone());
+    let (context, looked_at) = Context::new(calls, settings, clusters.0.clone(), topics.0.clone(), users.0.clone());
     let context = Arc::new(context);
     let queues = message_queues(&client, scope.as_deref(), clusters, Arc::clone(&context), metrics.clone());
     let topics = self::topics(&client, scope.as_deref(), topics, looked_at, Arc::clone(&context), metrics.clone());

@@ -19,9 +19,12 @@ use crate::{
     message_queue::{
         dereference::{Credentials, Observed},
         forming::Forming,
+        machines::{self, LostVolume, Machine, MachineState},
         plan::Plan,
         restart::Restart,
-        scaling, volumes,
+        scaling,
+        trouble::Trouble,
+        volumes,
     },
     names,
 };
@@ -46,17 +49,20 @@ pub(crate) struct Done {
     pub(crate) scale_refused: Option<String>,
     /// Why a volume cannot grow, as the API server says it.
     pub(crate) growth_refused: Option<String>,
+    /// What the API server did not give or take.
+    pub(crate) setback: Option<Trouble>,
 }
 
+/// What was done before something did not go on is noted as well.
 pub(crate) async fn carry_out(
     resource: &MessageQueue,
     cluster: &Cluster,
     observed: &Observed,
     plan: &Plan,
     context: &Context,
-) -> Result<Done, ReconcileError> {
+    done: &mut Done,
+) -> Result<(), ReconcileError> {
     let recorded = resource.status.as_ref().and_then(|status| status.formation.clone());
-    let mut done = Done::default();
     match &plan.forming {
         Forming::Record(record) => {
             let note =
@@ -86,15 +92,21 @@ pub(crate) async fn carry_out(
         }
         Forming::Wait(_) | Forming::Done | Forming::DataLost(_) | Forming::Foreign(_) => {}
     }
-    volumes::grow(resource, cluster, observed, context, &mut done).await?;
+    if let Some((ordinal, machine)) = machines::forced(observed) {
+        force(resource, ordinal, machine, observed, context).await?;
+    }
+    volumes::grow(resource, cluster, observed, context, done).await?;
     if matches!(plan.forming, Forming::Finish | Forming::Done) {
         done.credentials_version = tell_credentials(resource, cluster, observed).await;
         done.scale_refused = scaling::carry_out(resource, cluster, observed, &plan.scale.step, context).await?;
-        restart(resource, cluster, observed, plan, context, &mut done).await?;
+        if let Some(LostVolume::GiveUp(ordinal)) = plan.lost_volume {
+            return scaling::give_up(resource, observed, ordinal, context).await;
+        }
+        restart(resource, cluster, observed, plan, context, done).await?;
     } else if let (Restart::Replace(ordinal), Forming::Wait(_) | Forming::Form(_)) = (&plan.restart, &plan.forming) {
-        replace(resource, *ordinal, "it cannot start as it is", observed, context, &mut done).await?;
+        replace(resource, *ordinal, "it cannot start as it is", observed, context, done).await?;
     }
-    Ok(done)
+    Ok(())
 }
 
 pub(crate) fn client(observed: &Observed, ordinal: u32) -> Result<Option<AdminClient>, ReconcileError> {
@@ -204,6 +216,34 @@ async fn safe_to_stop(observed: &Observed, ordinal: u32) -> Result<ferrymq_admin
     Ok(client.safe_to_stop().await?)
 }
 
+/// Removes a pod whose machine is dead: this one, and no other of its name.
+async fn force(
+    resource: &MessageQueue,
+    ordinal: u32,
+    machine: &Machine,
+    observed: &Observed,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let Some(pod) = observed.pods.get(&ordinal) else { return Ok(()) };
+    let name = pod.name_any();
+    let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
+    let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() }.grace_period(0);
+    let api = Api::<Pod>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
+    match api.delete(&name, &parameters).await {
+        Ok(_) => {
+            let why = match machine.state {
+                MachineState::Gone => "is gone",
+                _ => "is out of service, as its taint says",
+            };
+            let note = format!("{name} is removed without waiting: its machine {} {why}", machine.name);
+            context.tell(resource, EventType::Warning, "PodForced", "Heal", note).await;
+            Ok(())
+        }
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Err(source) => Err(ReconcileError::Write { what: format!("the deletion of Pod {name}"), source }),
+    }
+}
+
 /// Deletes a pod, this one and no other of its name: its volume stays, and the StatefulSet makes it anew.
 async fn replace(
     resource: &MessageQueue,
@@ -217,10 +257,12 @@ async fn replace(
     let name = pod.name_any();
     let preconditions = Preconditions { uid: pod.uid(), resource_version: None };
     let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-    context.tell(resource, EventType::Normal, "RestartingBroker", "Restart", format!("restarting {name} {why}")).await;
     let api = Api::<Pod>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
     match api.delete(&name, &parameters).await {
-        Ok(_) => {}
+        Ok(_) => {
+            let note = format!("restarting {name} {why}");
+            context.tell(resource, EventType::Normal, "RestartingBroker", "Restart", note).await;
+        }
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
         Err(source) => return Err(ReconcileError::Write { what: format!("the deletion of Pod {name}"), source }),
     }

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ferrymq_admin_api::{ClusterStatus, NodeStatus, Phase};
+use ferrymq_admin_api::{CallError, ClusterStatus, NodeStatus, Phase, Reason as Refusal};
 use ferrymq_api::{MessageQueue, TlsMode};
 use ferrymq_tls::Trust;
 use futures::future::join_all;
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{Event, Node, PersistentVolumeClaim, Pod, Secret},
+        core::v1::{Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret},
     },
     jiff::Timestamp,
 };
@@ -24,6 +24,7 @@ use crate::{
     context::Context,
     error::{ReconcileError, chain},
     links::{admin_client, admin_url, secret_text, trust},
+    message_queue::machines::{self, HOST_NAME, Machine, MachineState, OnLostMachine},
     names,
     objects::Kind,
 };
@@ -53,6 +54,12 @@ pub(crate) struct Observed {
     pub(crate) pod_refusal: Option<String>,
     /// Zones of the machines that brokers run on, by ordinal.
     pub(crate) zones: BTreeMap<u32, String>,
+    /// Machines of brokers' pods that are not as they should be, by ordinal.
+    pub(crate) machines: BTreeMap<u32, Machine>,
+    /// Volumes that lay on machines that are gone, by ordinal.
+    pub(crate) lost_volumes: BTreeMap<u32, OnLostMachine>,
+    /// Brokers that do not know the operator's token.
+    pub(crate) strangers: Vec<u32>,
     /// What the brokers say of themselves, by ordinal; why not, where they do not.
     pub(crate) brokers: BTreeMap<u32, Result<NodeStatus, String>>,
     /// What the cluster looks like from a broker that serves.
@@ -125,7 +132,7 @@ pub(crate) async fn read(resource: &MessageQueue, context: &Context) -> Result<O
         }
     };
     if observed.resource.is_some() {
-        observed.brokers = brokers(&observed.pods, &observed.credentials).await;
+        (observed.brokers, observed.strangers) = brokers(&observed.pods, &observed.credentials).await;
         (observed.view, observed.view_error) = view(&observed.pods, &observed.brokers, &observed.credentials).await;
     }
     Ok(observed)
@@ -142,18 +149,14 @@ async fn kubernetes(resource: &MessageQueue, context: &Context) -> Result<Observ
     )?;
     let Some(current) = current else { return Ok(Observed::default()) };
     let stateful_set: Option<StatefulSet> = typed(&objects, Kind::StatefulSet, &names::stateful_set(&name))?;
-    let credentials = credentials(
-        typed(&objects, Kind::Secret, &names::default_user_secret(&name))?,
-        typed(&objects, Kind::Secret, &names::token_secret(&name))?,
-        typed::<Secret>(&objects, Kind::Secret, &names::internal_authority(&name))?
-            .and_then(|authority| trust(&authority, &name, &namespace)),
-    );
+    let credentials = remembered_credentials(resource, &objects, context)?;
     let (pods, claims) = futures::try_join!(
         pods(context, &namespace, &name, stateful_set.as_ref()),
         claims(context, &namespace, &name)
     )?;
     let (claim_events, pod_refusal) = events(context, &namespace, &name, stateful_set.as_ref(), &pods, &claims).await?;
     let zones = zones(context, &pods).await;
+    let (machines, lost_volumes) = machines(context, &pods, &claims).await;
     Ok(Observed {
         resource: Some(current),
         objects,
@@ -165,6 +168,8 @@ async fn kubernetes(resource: &MessageQueue, context: &Context) -> Result<Observ
         claim_events,
         pod_refusal,
         zones,
+        machines,
+        lost_volumes,
         ..Observed::default()
     })
 }
@@ -261,13 +266,44 @@ fn typed<T: DeserializeOwned>(
     serde_json::from_value(value).map(Some).map_err(malformed)
 }
 
-/// The secrets that there are; where there are none, new ones, which `apply` writes before anything uses them.
-fn credentials(user: Option<Secret>, token: Option<Secret>, trust: Option<Trust>) -> Credentials {
+/// The secrets that there are. What somebody deleted is put back as it was, where that is known.
+fn remembered_credentials(
+    resource: &MessageQueue,
+    objects: &BTreeMap<(Kind, String), DynamicObject>,
+    context: &Context,
+) -> Result<Credentials, ReconcileError> {
+    let (name, uid) = (resource.name_any(), resource.uid().unwrap_or_default());
+    let user: Option<Secret> = typed(objects, Kind::Secret, &names::default_user_secret(&name))?;
+    let token: Option<Secret> = typed(objects, Kind::Secret, &names::token_secret(&name))?;
+    let authority: Option<Secret> = typed(objects, Kind::Secret, &names::internal_authority(&name))?;
+    let trust = authority.and_then(|authority| trust(&authority, &name, &resource.namespace().unwrap_or_default()));
+    let are_there = user.is_some() && token.is_some();
+    let credentials = credentials(user, token, trust, context.remembered.get(&uid));
+    if are_there {
+        context.remembered.keep(&uid, &credentials, &context.clusters);
+    }
+    Ok(credentials)
+}
+
+/// The secrets that there are; for those that there are not what they were, or new ones, which `apply` writes before
+/// anything uses them.
+fn credentials(
+    user: Option<Secret>,
+    token: Option<Secret>,
+    trust: Option<Trust>,
+    before: Option<Credentials>,
+) -> Credentials {
     let text = |secret: &Option<Secret>, key| secret.as_ref().and_then(|secret| secret_text(secret, key));
+    let before = |part: fn(&Credentials) -> &String| before.as_ref().map(part).cloned();
+    // Name and password belong together: half of what was is not put beside half of what is.
+    let (name, password) = match (text(&user, "username"), text(&user, "password")) {
+        (None, None) => (before(|it| &it.username), before(|it| &it.password)),
+        given => given,
+    };
     Credentials {
-        username: text(&user, "username").unwrap_or_else(|| format!("user-{}", random(8))),
-        password: text(&user, "password").unwrap_or_else(|| random(32)),
-        token: text(&token, names::TOKEN_FILE).unwrap_or_else(|| random(48)),
+        username: name.unwrap_or_else(|| format!("user-{}", random(8))),
+        password: password.unwrap_or_else(|| random(32)),
+        token: text(&token, names::TOKEN_FILE).or_else(|| before(|it| &it.token)).unwrap_or_else(|| random(48)),
         trust,
         version: user.and_then(|secret| secret.metadata.resource_version),
     }
@@ -395,7 +431,47 @@ async fn zones(context: &Context, pods: &BTreeMap<u32, Pod>) -> BTreeMap<u32, St
     join_all(reads).await.into_iter().flatten().collect()
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// Machines that are not as they should be, and volumes that went with theirs. Asked for only where pods are not ready; what
+/// cannot be read is not known, and nothing is done by it.
+async fn machines(
+    context: &Context,
+    pods: &BTreeMap<u32, Pod>,
+    claims: &BTreeMap<u32, PersistentVolumeClaim>,
+) -> (BTreeMap<u32, Machine>, BTreeMap<u32, OnLostMachine>) {
+    let troubled = || pods.iter().filter(|(_, pod)| pod.metadata.deletion_timestamp.is_some() || !is_ready(pod));
+    let machines = troubled().filter_map(|(ordinal, pod)| {
+        let name = pod.spec.as_ref()?.node_name.clone()?;
+        Some(async move {
+            let node = Api::<Node>::all(context.client.clone()).get_opt(&name).await.ok()?;
+            let state = machines::state(node.as_ref());
+            (state != MachineState::Answers).then(|| (*ordinal, Machine { name, state }))
+        })
+    });
+    let lost = troubled().filter_map(|(ordinal, pod)| {
+        let waiting_since = machines::unplaced_since(pod)?;
+        let volume = claims.get(ordinal)?.spec.as_ref()?.volume_name.clone()?;
+        Some(async move {
+            let hosts = lost_hosts(context, &volume).await.filter(|hosts| !hosts.is_empty())?;
+            Some((*ordinal, OnLostMachine { hosts, waiting_since }))
+        })
+    });
+    let (machines, lost) = futures::join!(join_all(machines), join_all(lost));
+    (machines.into_iter().flatten().collect(), lost.into_iter().flatten().collect())
+}
+
+/// The machines that a volume lies on, where none of them is there any more.
+async fn lost_hosts(context: &Context, volume: &str) -> Option<Vec<String>> {
+    let volume = Api::<PersistentVolume>::all(context.client.clone()).get_opt(volume).await.ok()??;
+    let hosts = machines::hosts(&volume);
+    if hosts.is_empty() {
+        return None;
+    }
+    let selected = ListParams::default().labels(&format!("{HOST_NAME} in ({})", hosts.join(","))).limit(1);
+    let left = Api::<Node>::all(context.client.clone()).list_metadata(&selected).await.ok()?;
+    left.items.is_empty().then_some(hosts)
+}
+
+pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
@@ -408,18 +484,26 @@ fn address(pod: &Pod) -> Option<String> {
     if running { admin_url(pod) } else { None }
 }
 
-async fn brokers(pods: &BTreeMap<u32, Pod>, credentials: &Credentials) -> BTreeMap<u32, Result<NodeStatus, String>> {
+/// What brokers say of themselves, and who of them does not know the token.
+async fn brokers(
+    pods: &BTreeMap<u32, Pod>,
+    credentials: &Credentials,
+) -> (BTreeMap<u32, Result<NodeStatus, String>>, Vec<u32>) {
     let calls = pods.iter().filter_map(|(ordinal, pod)| {
         let address = address(pod)?;
         Some(async move {
             let answer = match admin_client(&address, &credentials.token, credentials.trust.as_ref()) {
-                Ok(client) => client.with_timeout(PATIENCE).node().await.map_err(|error| chain(&error)),
-                Err(error) => Err(error.to_string()),
+                Ok(client) => client.with_timeout(PATIENCE).node().await,
+                Err(error) => return (*ordinal, Err(error.to_string()), false),
             };
-            (*ordinal, answer)
+            let is_stranger = answer.as_ref().err().and_then(CallError::refusal);
+            let is_stranger = is_stranger.is_some_and(|refusal| refusal.reason == Refusal::Unauthorized);
+            (*ordinal, answer.map_err(|error| chain(&error)), is_stranger)
         })
     });
-    join_all(calls).await.into_iter().collect()
+    let answers = join_all(calls).await;
+    let strangers = answers.iter().filter(|(_, _, is_stranger)| *is_stranger).map(|(ordinal, ..)| *ordinal).collect();
+    (answers.into_iter().map(|(ordinal, answer, _)| (ordinal, answer)).collect(), strangers)
 }
 
 /// What the cluster looks like from the first broker that serves and tells.
@@ -454,6 +538,26 @@ mod tests {
     fn event(reason: &str, message: &str) -> Event {
         let event = json!({"metadata": {"name": "e"}, "involvedObject": {}, "reason": reason, "message": message});
         serde_json::from_value(event).unwrap()
+    }
+
+    #[test]
+    fn a_secret_that_is_gone_is_put_back_as_it_was_and_one_that_was_changed_is_not() {
+        let before = crate::fixture::credentials();
+        let credentials_of = |user: serde_json::Value| {
+            let secret =
+                |data: serde_json::Value| serde_json::from_value(json!({"metadata": {}, "data": data})).unwrap();
+            let user = (!user.is_null()).then(|| secret(user));
+            credentials(user, None, None, Some(before.clone()))
+        };
+        let put_back = credentials_of(json!(null));
+        assert_eq!((&put_back.username, &put_back.password), (&before.username, &before.password));
+        assert_eq!((&put_back.token, &put_back.version), (&before.token, &None));
+        // "new" and "word"
+        let changed = credentials_of(json!({"username": "bmV3", "password": "d29yZA=="}));
+        assert_eq!((changed.username.as_str(), changed.password.as_str()), ("new", "word"));
+        let renewed = credentials_of(json!({"username": "bmV3"}));
+        assert_eq!(renewed.username, "new");
+        assert_ne!(renewed.password, before.password, "a password of another user is no password of this one");
     }
 
     #[test]

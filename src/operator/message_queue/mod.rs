@@ -6,21 +6,24 @@ pub(crate) mod build;
 pub(crate) mod certificates;
 pub(crate) mod dereference;
 pub(crate) mod forming;
+pub(crate) mod machines;
 pub(crate) mod plan;
+pub(crate) mod remembered;
 pub(crate) mod restart;
 pub(crate) mod scale;
 mod scaling;
+mod setback;
 mod shrink;
 pub(crate) mod snapshots;
 mod status;
-mod trouble;
+pub(crate) mod trouble;
 pub(crate) mod update;
 mod validate;
 mod verdict;
 mod volumes;
 
 #[cfg(test)]
-pub(crate) use status::{of as status_of, of_refusal as refused_status};
+pub(crate) use status::{of as status_of, of_setback as status_of_setback};
 
 use std::{
     sync::Arc,
@@ -28,7 +31,7 @@ use std::{
 };
 
 use ferrymq_api::{Cluster, ConditionType, MessageQueue, MessageQueueStatus, Reason};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use kube::{
     ResourceExt,
     runtime::{controller::Action, events::EventType, reflector::ObjectRef},
@@ -37,7 +40,11 @@ use kube::{
 use crate::{
     context::Context,
     error::{ReconcileError, chain},
-    message_queue::{act::Done, plan::Plan, restart::Restart, scale::Step, validate::Obstacle},
+    message_queue::{
+        act::Done, apply::Written, dereference::Observed, plan::Plan, restart::Restart, scale::Step, trouble::Trouble,
+        validate::Obstacle,
+    },
+    objects::Object,
 };
 
 /// How often a healthy cluster is looked at: what its brokers know of each other, no watch tells.
@@ -46,16 +53,23 @@ const SLOW: Duration = Duration::from_secs(10);
 /// How often one is looked at that is on its way to something.
 const QUICK: Duration = Duration::from_millis(700);
 
+/// From which failure in a row on what passes by itself is told.
+const TOLD_FROM: u32 = 3;
+
 /// How often one is looked at that has not got anywhere for a while.
 const STEADY: Duration = Duration::from_secs(4);
 
 /// Brings one `MessageQueue` a step closer to its spec. Idempotent: may be stopped at any line and run again.
 pub(crate) async fn reconcile(resource: Arc<MessageQueue>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let observed = match dereference::read(&resource, &context).await {
+        Ok(observed) => observed,
+        Err(error) => return Err(not_read(&resource, error, &context).await),
+    };
     let key = ObjectRef::from_obj(&*resource);
-    let observed = dereference::read(&resource, &context).await?;
     let living = observed.resource.as_ref().filter(|resource| resource.metadata.deletion_timestamp.is_none());
     let Some(resource) = living else {
         context.snapshots.forget(&key);
+        context.backoff.went_on(&uid(&resource));
         // What it owns goes with it; volumes by their own policy. Nothing waits for the operator.
         return Ok(Action::await_change());
     };
@@ -66,28 +80,33 @@ pub(crate) async fn reconcile(resource: Arc<MessageQueue>, context: Arc<Context>
     let plan = plan::next(resource, &cluster, &observed, &context.settings, Timestamp::now());
     let made = certificates::make(&cluster, &observed, &plan.certificates, SystemTime::now())?;
     let objects = build::objects(&cluster, &plan, &observed, &made)?;
-    let done = if cluster.paused {
-        Done::default()
-    } else {
-        match apply::write(&cluster, &objects, &observed, &context).await {
+    let mut done = Done::default();
+    if !cluster.paused {
+        match write_and_act(resource, &cluster, &observed, &plan, &objects, &context, &mut done).await {
             Ok(written) if !written.is_empty() => {
                 tell_renewals(resource, &cluster, &plan, &context).await;
+                tell_made(resource, &written, &context).await;
                 // What was just written is looked at anew before anything is built on it.
                 context.snapshots.forget(&key);
                 let status = status::of(resource, &cluster, &observed, &plan, &Done::default());
                 publish(resource, status, &context).await?;
                 return Ok(Action::requeue(Duration::from_millis(50)));
             }
-            Ok(_) => act::carry_out(resource, &cluster, &observed, &plan, &context).await?,
-            Err(error) => return not_written(resource, error, &context).await,
+            Ok(_) => {}
+            Err(error) => {
+                done.setback = to_be_told(resource, &error, &context);
+                publish(resource, status::of(resource, &cluster, &observed, &plan, &done), &context).await?;
+                return Err(error);
+            }
         }
-    };
+    }
     let status = status::of(resource, &cluster, &observed, &plan, &done);
     let next = look_again(resource, &status, &plan, &done);
     if next != SLOW {
         context.snapshots.forget(&key);
     }
     publish(resource, status, &context).await?;
+    context.backoff.went_on(&uid(resource));
     Ok(Action::requeue(next))
 }
 
@@ -96,6 +115,39 @@ async fn tell_renewals(resource: &MessageQueue, cluster: &Cluster, plan: &Plan, 
     for note in plan.certificates.renewed(cluster) {
         context.tell(resource, EventType::Normal, "CertificateRenewed", "Renew", note).await;
     }
+}
+
+/// Writes what differs, or, where nothing does, acts. Gives what was written.
+async fn write_and_act(
+    resource: &MessageQueue,
+    cluster: &Cluster,
+    observed: &Observed,
+    plan: &Plan,
+    objects: &[Object],
+    context: &Context,
+    done: &mut Done,
+) -> Result<Vec<Written>, ReconcileError> {
+    let written = apply::write(cluster, objects, observed, context).await?;
+    if written.is_empty() {
+        act::carry_out(resource, cluster, observed, plan, context, done).await?;
+    }
+    Ok(written)
+}
+
+/// Tells of what a cluster that runs did not have any more.
+async fn tell_made(resource: &MessageQueue, written: &[Written], context: &Context) {
+    let formation = resource.status.as_ref().and_then(|status| status.formation.as_ref());
+    if !formation.is_some_and(|formation| formation.complete) {
+        return;
+    }
+    for Written { title, .. } in written.iter().filter(|written| written.is_new) {
+        let note = format!("{title} was not there, and is made");
+        context.tell(resource, EventType::Normal, "ObjectMade", "Heal", note).await;
+    }
+}
+
+fn uid(resource: &MessageQueue) -> String {
+    resource.uid().unwrap_or_default()
 }
 
 /// When to look again, if no watch says so before.
@@ -129,7 +181,11 @@ fn look_again(resource: &MessageQueue, status: &MessageQueueStatus, plan: &Plan,
     let since = since.map(|condition| condition.last_transition_time.0);
     let since = since.or_else(|| resource.creation_timestamp().map(|time| time.0));
     let waited = since.map_or(0, |since| Timestamp::now().as_second() - since.as_second());
-    if waited > 120 { STEADY } else { QUICK }
+    match waited {
+        ..=120 => QUICK,
+        ..=900 => STEADY,
+        _ => SLOW,
+    }
 }
 
 /// Writes the status where it says something new, and tells who watches the resource of a new reason.
@@ -138,29 +194,26 @@ async fn publish(resource: &MessageQueue, new: MessageQueueStatus, context: &Con
     if old == new {
         return Ok(());
     }
-    let uid = resource.uid().unwrap_or_default();
-    if !status::differs_but_for_counters(&old, &new) && !context.counters_are_due(&uid) {
+    if !status::differs_but_for_counters(&old, &new) && !context.counters_are_due(&uid(resource)) {
         return Ok(());
     }
-    let ready = |status: &MessageQueueStatus| {
-        status.conditions.iter().find(|condition| condition.type_ == ConditionType::Ready.as_str()).cloned()
-    };
-    let (before, now) = (ready(&old), ready(&new));
-    let stalled = new
-        .conditions
-        .iter()
-        .any(|condition| condition.type_ == ConditionType::Stalled.as_str() && condition.status == "True");
-    let scale = |status: &MessageQueueStatus| {
-        let mut conditions = status.conditions.iter();
-        conditions.find(|condition| condition.type_ == ConditionType::ScaleComplete.as_str()).cloned()
-    };
-    let (scale_before, scale_now) = (scale(&old), scale(&new));
+    const TOLD: [ConditionType; 3] = [ConditionType::Ready, ConditionType::Stalled, ConditionType::ScaleComplete];
+    let [ready, stalled, scale] = TOLD.map(|kind| says(&new, kind));
+    let [was_ready, was_stalled, was_scale] = TOLD.map(|kind| says(&old, kind));
     let written = status::write(resource, new, context).await?;
-    if let Some(now) = now.filter(|now| before.as_ref().map(|before| &before.reason) != Some(&now.reason)) {
-        let kind = if stalled { EventType::Warning } else { EventType::Normal };
-        context.tell(&written, kind, &now.reason, "Reconcile", now.message).await;
+    let stalls = stalled.as_ref().is_some_and(|stalled| stalled.status == "True");
+    let is_new = |now: &Condition, before: &Option<Condition>| {
+        before.as_ref().is_none_or(|before| (&before.reason, &before.status) != (&now.reason, &now.status))
+    };
+    if let Some(now) = ready.as_ref().filter(|now| is_new(now, &was_ready)) {
+        let kind = if stalls { EventType::Warning } else { EventType::Normal };
+        context.tell(&written, kind, &now.reason, "Reconcile", now.message.clone()).await;
     }
-    if let Some(now) = scale_now.filter(|now| scale_before.is_some_and(|before| before.reason != now.reason)) {
+    let told = ready.map(|ready| ready.reason);
+    if let Some(now) = stalled.filter(|now| stalls && Some(&now.reason) != told.as_ref() && is_new(now, &was_stalled)) {
+        context.tell(&written, EventType::Warning, &now.reason, "Reconcile", now.message).await;
+    }
+    if let Some(now) = scale.filter(|now| was_scale.as_ref().is_some_and(|before| before.reason != now.reason)) {
         let refused = now.reason == Reason::ScaleDownRefused.as_str();
         let kind = if refused { EventType::Warning } else { EventType::Normal };
         context.tell(&written, kind, &now.reason, "Scale", now.message).await;
@@ -168,33 +221,34 @@ async fn publish(resource: &MessageQueue, new: MessageQueueStatus, context: &Con
     Ok(())
 }
 
+fn says(status: &MessageQueueStatus, kind: ConditionType) -> Option<Condition> {
+    status.conditions.iter().find(|condition| condition.type_ == kind.as_str()).cloned()
+}
+
 async fn refuse(resource: &MessageQueue, obstacle: &Obstacle, context: &Context) -> Result<Action, ReconcileError> {
     publish(resource, status::of_obstacle(resource, obstacle), context).await?;
+    context.backoff.went_on(&uid(resource));
     Ok(Action::requeue(SLOW))
 }
 
-/// An object was not taken: where the API server says that it will not be, the status says so.
-async fn not_written(
-    resource: &MessageQueue,
-    error: ReconcileError,
-    context: &Context,
-) -> Result<Action, ReconcileError> {
-    let Some((what, why)) = error.refusal() else { return Err(error) };
-    let message = format!("the API server refuses {what}: {why}");
-    publish(resource, status::of_refusal(resource, Reason::Refused, &message), context).await?;
-    Ok(Action::requeue(SLOW))
+/// What of an error goes into the status: what asks for a person at once, what passes by itself when it has not for a while.
+fn to_be_told(resource: &MessageQueue, error: &ReconcileError, context: &Context) -> Option<Trouble> {
+    let before = context.backoff.failures(&uid(resource)).map_or(0, |(failures, _)| failures);
+    setback::of(error).filter(|setback| setback.stalls || before + 1 >= TOLD_FROM)
+}
+
+/// What there is of the cluster could not be read: what was known of it stays.
+async fn not_read(resource: &MessageQueue, error: ReconcileError, context: &Context) -> ReconcileError {
+    if let Some(setback) = to_be_told(resource, &error, context) {
+        let status = status::of_setback(resource, &setback);
+        if let Err(error) = publish(resource, status, context).await {
+            tracing::debug!(error = %chain(&error), "what the API server does not give cannot be said either");
+        }
+    }
+    error
 }
 
 /// What to do after a reconcile that did not go on.
-pub(crate) fn after_error(resource: Arc<MessageQueue>, error: &ReconcileError, _: Arc<Context>) -> Action {
-    if error.is_conflict() {
-        return Action::requeue(Duration::from_millis(100));
-    }
-    tracing::warn!(
-        cluster = %resource.name_any(),
-        namespace = resource.namespace(),
-        error = %chain(error),
-        "a reconcile did not go on; it is tried again"
-    );
-    Action::requeue(Duration::from_secs(3))
+pub(crate) fn after_error(resource: Arc<MessageQueue>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    context.after_error(&*resource, error)
 }

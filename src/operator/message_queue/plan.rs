@@ -19,6 +19,7 @@ use crate::{
         certificates::{self, Certificates},
         dereference::Observed,
         forming::{self, Forming},
+        machines::{self, LostVolume},
         restart::{self, Restart},
         scale::{self, Scale},
         trouble,
@@ -55,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) restart: Restart,
     /// Which certificates are made, and how they all are.
     pub(crate) certificates: Certificates,
+    /// What is to be done about a volume that went with its machine.
+    pub(crate) lost_volume: Option<LostVolume>,
 }
 
 /// What pods are made of now.
@@ -104,6 +107,7 @@ pub(crate) fn next(
         forming: forming::decide(cluster, recorded, &answers, &uuid::Uuid::new_v4().to_string()),
         restart: restart::decide(cluster, observed, gate),
         certificates: certificates::next(cluster, observed, SystemTime::now()),
+        lost_volume: machines::lost_volume(cluster, observed, now),
     }
 }
 

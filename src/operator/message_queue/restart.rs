@@ -7,7 +7,10 @@ use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Pod};
 use kube::ResourceExt;
 
 use crate::{
-    message_queue::{dereference::Observed, update::Gate},
+    message_queue::{
+        dereference::{Observed, is_ready},
+        update::Gate,
+    },
     names,
 };
 
@@ -57,7 +60,11 @@ pub(crate) fn decide(cluster: &Cluster, observed: &Observed, gate: Gate) -> Rest
     if let Some((ordinal, _)) = observed.pods.iter().find(|(_, pod)| pod.metadata.deletion_timestamp.is_some()) {
         return Restart::Wait(format!("{} stops; the next broker is restarted when it is back", name(*ordinal)));
     }
-    let serving = |ordinal: &u32| observed.node(*ordinal).is_some_and(|node| node.phase == Phase::Serving);
+    // One that Kubernetes finds ready serves clients, whether the operator reaches it or not.
+    let serving = |ordinal: &u32| match observed.node(*ordinal) {
+        Some(node) => node.phase == Phase::Serving,
+        None => observed.pods.get(ordinal).is_some_and(is_ready),
+    };
     if let Some(ordinal) = outdated.iter().find(|ordinal| !serving(ordinal)) {
         return Restart::Replace(*ordinal);
     }
@@ -119,6 +126,19 @@ mod tests {
         cluster("{replicas: 3, storage: {size: 1Gi}}")
     }
 
+    fn unready(observed: &mut Observed, ordinal: u32) {
+        let Some(pod) = observed.pods.get_mut(&ordinal) else { panic!("there is no pod {ordinal}") };
+        pod.status = None;
+    }
+
+    #[test]
+    fn an_operator_that_reaches_no_broker_restarts_none() {
+        let mut observed = rolling(["old", "old", "old"]);
+        observed.view = None;
+        (0..3).for_each(|ordinal| drop(observed.brokers.insert(ordinal, Err("no route to host".to_owned()))));
+        assert!(matches!(decide(&three(), &observed, Gate::Open), Restart::Wait(_)));
+    }
+
     #[test]
     fn brokers_that_are_what_they_should_be_are_left_alone() {
         assert_eq!(decide(&three(), &rolling(["new", "new", "new"]), Gate::Open), Restart::None);
@@ -144,6 +164,8 @@ mod tests {
         let mut observed = rolling(["old", "old", "old"]);
         assert_eq!(decide(&three(), &observed, Gate::Approval), Restart::Hold);
         observed.brokers.insert(1, Err("connection refused".to_owned()));
+        assert_eq!(decide(&three(), &observed, Gate::Window(None)), Restart::Hold, "it serves, and is not reached");
+        unready(&mut observed, 1);
         assert_eq!(decide(&three(), &observed, Gate::Window(None)), Restart::Replace(1));
     }
 
@@ -162,6 +184,7 @@ mod tests {
     fn a_broker_that_cannot_start_is_replaced_without_being_asked() {
         let mut observed = rolling(["new", "new", "old"]);
         observed.brokers.insert(2, Err("image cannot be pulled".to_owned()));
+        unready(&mut observed, 2);
         assert_eq!(decide(&three(), &observed, Gate::Open), Restart::Replace(2));
     }
 

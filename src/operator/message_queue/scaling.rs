@@ -40,14 +40,31 @@ pub(crate) async fn carry_out(
             tell(resource, cluster, observed, *ordinal, false, context).await
         }
         Step::Remove(ordinal) => remove(resource, cluster, observed, *ordinal, context).await,
-        Step::Clear(ordinal) => clear(resource, observed, *ordinal, context).await.map(|()| None),
+        Step::Clear(ordinal) => {
+            clear(resource, observed, *ordinal, ("VolumeDeleted", EMPTIED), context).await.map(|()| None)
+        }
         Step::Renew(ordinal) => {
             // The claim first: it goes as soon as its pod does, and the next pod waits for another one.
-            clear(resource, observed, *ordinal, context).await?;
+            clear(resource, observed, *ordinal, ("VolumeDeleted", EMPTIED), context).await?;
             stop(resource, observed, *ordinal, context).await.map(|()| None)
         }
         Step::Retemplate => retemplate(resource, observed, context).await.map(|()| None),
     }
+}
+
+/// Why the volume of a broker goes that was taken out.
+const EMPTIED: &str = "its broker was emptied, and is none of the cluster any more";
+
+/// Gives up a volume that went with its machine: its broker comes in as a new one, and the others fill it.
+pub(crate) async fn give_up(
+    resource: &MessageQueue,
+    observed: &Observed,
+    ordinal: u32,
+    context: &Context,
+) -> Result<(), ReconcileError> {
+    let why = "it was on a machine that is gone, and every shard has a majority elsewhere";
+    clear(resource, observed, ordinal, ("VolumeGivenUp", why), context).await?;
+    stop(resource, observed, ordinal, context).await
 }
 
 /// A broker that serves, and is not the one that is spoken of.
@@ -168,11 +185,12 @@ async fn retemplate(resource: &MessageQueue, observed: &Observed, context: &Cont
     }
 }
 
-/// Deletes the volume of a broker that was taken out: this claim, and no other of its name.
+/// Deletes the volume of a broker, for this reason: this claim, and no other of its name.
 async fn clear(
     resource: &MessageQueue,
     observed: &Observed,
     ordinal: u32,
+    (reason, why): (&str, &str),
     context: &Context,
 ) -> Result<(), ReconcileError> {
     let claim = observed.claims.get(&ordinal).filter(|claim| claim.metadata.deletion_timestamp.is_none());
@@ -182,8 +200,8 @@ async fn clear(
     let parameters = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
     match claims(resource, context).delete(&name, &parameters).await {
         Ok(_) => {
-            let note = format!("volume {name} is deleted: its broker was emptied, and is none of the cluster any more");
-            context.tell(resource, EventType::Normal, "VolumeDeleted", "Scale", note).await;
+            let note = format!("volume {name} is deleted: {why}");
+            context.tell(resource, EventType::Normal, reason, "Scale", note).await;
             Ok(())
         }
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),

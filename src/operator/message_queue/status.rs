@@ -17,6 +17,7 @@ use crate::{
         act::Done,
         dereference::Observed,
         plan::Plan,
+        trouble::Trouble,
         update::{Gate, Update},
         validate::Obstacle,
         verdict::{Verdict, judge},
@@ -71,18 +72,34 @@ pub(crate) fn of_obstacle(resource: &MessageQueue, obstacle: &Obstacle) -> Messa
         Obstacle::Invalid(_) => Reason::Invalid,
         Obstacle::NameTaken(_) => Reason::NameTaken,
     };
-    of_refusal(resource, reason, &obstacle.to_string())
+    let says = [(ConditionType::Ready, false), (ConditionType::Reconciling, false), (ConditionType::Stalled, true)];
+    changed(resource, &says, reason, &obstacle.to_string())
 }
 
-/// The status of a resource where the API server refuses what it needs.
-pub(crate) fn of_refusal(resource: &MessageQueue, reason: Reason, message: &str) -> MessageQueueStatus {
+/// The status of a resource of which the API server does not give what there is. What was known stays; brokers serve
+/// whether the operator sees them or not.
+pub(crate) fn of_setback(resource: &MessageQueue, setback: &Trouble) -> MessageQueueStatus {
+    let known = resource.status.iter().flat_map(|status| &status.conditions);
+    let was_told = known.into_iter().any(|condition| condition.type_ == ConditionType::Ready.as_str());
+    let mut says = vec![(ConditionType::Reconciling, !setback.stalls), (ConditionType::Stalled, setback.stalls)];
+    if !was_told {
+        says.push((ConditionType::Ready, false));
+    }
+    changed(resource, &says, setback.reason, &setback.message)
+}
+
+/// The status as it was, but for these conditions.
+fn changed(
+    resource: &MessageQueue,
+    says: &[(ConditionType, bool)],
+    reason: Reason,
+    message: &str,
+) -> MessageQueueStatus {
     let before = resource.status.clone().unwrap_or_default();
     let generation = resource.metadata.generation;
     let mut conditions = before.conditions.clone();
-    for (kind, status) in
-        [(ConditionType::Ready, false), (ConditionType::Reconciling, false), (ConditionType::Stalled, true)]
-    {
-        let new = condition(&before.conditions, kind, Some(status), reason, message, generation);
+    for (kind, status) in says {
+        let new = condition(&before.conditions, *kind, Some(*status), reason, message, generation);
         conditions.retain(|old| old.type_ != new.type_);
         conditions.push(new);
     }
@@ -206,7 +223,7 @@ pub(crate) async fn write(
     resource.metadata.managed_fields = None;
     api.replace_status(&name, &PostParams::default(), &resource)
         .await
-        .map_err(|source| ReconcileError::Write { what: format!("the status of MessageQueue {name}"), source })
+        .map_err(|source| ReconcileError::Status { what: format!("the status of MessageQueue {name}"), source })
 }
 
 #[cfg(test)]

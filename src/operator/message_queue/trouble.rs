@@ -2,8 +2,12 @@
 
 use ferrymq_api::{Cluster, Reason};
 use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use kube::ResourceExt;
 
-use crate::{message_queue::dereference::Observed, names};
+use crate::{
+    message_queue::{dereference::Observed, machines, scale::is_emptied},
+    names,
+};
 
 /// Something that keeps a broker from running.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,9 +34,69 @@ pub(crate) fn of_pods(cluster: &Cluster, observed: &Observed) -> Vec<Trouble> {
     }
     for (ordinal, pod) in &observed.pods {
         let name = names::pod(&cluster.name, *ordinal);
-        troubles.extend(of_container(&name, pod).or_else(|| of_scheduling(&name, pod)));
+        let trouble = machines::trouble(cluster, observed, *ordinal);
+        troubles.extend(trouble.or_else(|| of_container(&name, pod)).or_else(|| of_scheduling(&name, pod)));
     }
+    troubles.extend(of_strangers(cluster, observed));
     troubles
+}
+
+/// Brokers that do not take the operator's token.
+fn of_strangers(cluster: &Cluster, observed: &Observed) -> Option<Trouble> {
+    let first = names::pod(&cluster.name, *observed.strangers.first()?);
+    let all: Vec<String> = observed.strangers.iter().map(|ordinal| names::pod(&cluster.name, *ordinal)).collect();
+    Some(Trouble {
+        reason: Reason::TokenUnknown,
+        message: format!(
+            "{} do not know the token in Secret {}, which was changed, or made anew; they serve clients, and read it when \
+             they start: put the old one back, or restart them one after the other: kubectl delete pod/{first} \
+             --namespace {}",
+            all.join(", "),
+            names::token_secret(&cluster.name),
+            cluster.namespace
+        ),
+        stalls: true,
+    })
+}
+
+/// Objects that somebody deleted, and that are not gone yet.
+pub(crate) fn of_objects(observed: &Observed) -> Option<Trouble> {
+    let going = observed.objects.iter().filter(|(_, object)| object.metadata.deletion_timestamp.is_some());
+    let going: Vec<String> = going
+        .map(|((kind, name), object)| match object.finalizers() {
+            [] => format!("{} {name}", kind.as_str()),
+            finalizers => format!("{} {name} (which waits for {})", kind.as_str(), finalizers.join(", ")),
+        })
+        .collect();
+    (!going.is_empty()).then(|| Trouble {
+        reason: Reason::BeingDeleted,
+        message: format!("somebody deleted {}; it is made again as soon as it is gone", going.join(", ")),
+        stalls: false,
+    })
+}
+
+/// Claims that somebody deleted, and that stay as long as their brokers run.
+pub(crate) fn of_going_claims(cluster: &Cluster, observed: &Observed) -> Option<Trouble> {
+    let going = observed.claims.iter().filter(|(ordinal, claim)| {
+        claim.metadata.deletion_timestamp.is_some()
+            && !is_emptied(claim)
+            && **ordinal < cluster.replicas
+            && observed.pods.get(ordinal).is_some_and(|pod| pod.metadata.deletion_timestamp.is_none())
+            && !observed.lost_volumes.contains_key(ordinal)
+    });
+    let going: Vec<u32> = going.map(|(ordinal, _)| *ordinal).collect();
+    let first = names::pod(&cluster.name, *going.first()?);
+    let claims: Vec<String> = going.iter().map(|ordinal| names::claim(&cluster.name, *ordinal)).collect();
+    Some(Trouble {
+        reason: Reason::VolumeGoing,
+        message: format!(
+            "somebody deleted {}: a volume goes when its broker stops, which comes back empty and is filled by the others; \
+             have it done while every shard is in sync, one broker at a time: kubectl delete pod/{first} --namespace {}",
+            claims.join(", "),
+            cluster.namespace
+        ),
+        stalls: false,
+    })
 }
 
 /// What keeps volumes from being there.
@@ -150,7 +214,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{fixture::cluster, message_queue::dereference::Said};
+    use crate::{
+        fixture::{cluster, rolling},
+        message_queue::dereference::Said,
+        objects::Kind,
+    };
 
     fn with_pod(status: serde_json::Value) -> Vec<Trouble> {
         let pod = serde_json::from_value(json!({"metadata": {"name": "orders-1"}, "status": status})).unwrap();
@@ -218,6 +286,40 @@ mod tests {
             .stalls
         );
         assert!(with_claim(json!({"phase": "Bound"}), "", false).is_empty());
+    }
+
+    #[test]
+    fn a_claim_that_somebody_deleted_is_told_with_the_command_that_ends_it() {
+        let mut observed = rolling(["new", "new", "new"]);
+        let cluster = cluster("{storage: {size: 1Gi}}");
+        assert_eq!(of_going_claims(&cluster, &observed), None);
+        for ordinal in [1, 2] {
+            let claim = json!({"metadata": {"name": format!("data-orders-{ordinal}"),
+                "deletionTimestamp": "2026-11-22T12:00:00Z", "finalizers": ["kubernetes.io/pvc-protection"]},
+                "status": {"phase": "Bound"}});
+            observed.claims.insert(ordinal, serde_json::from_value(claim).unwrap());
+        }
+        let trouble = of_going_claims(&cluster, &observed).unwrap();
+        assert!(trouble.message.starts_with("somebody deleted data-orders-1, data-orders-2: "), "{}", trouble.message);
+        assert!(trouble.message.ends_with("kubectl delete pod/orders-1 --namespace shop"), "{}", trouble.message);
+    }
+
+    #[test]
+    fn an_object_that_does_not_go_is_told_with_what_it_waits_for() {
+        let object = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "orders",
+            "deletionTimestamp": "2026-11-22T12:00:00Z", "finalizers": ["example.com/balancer"]}});
+        let mut observed = Observed::default();
+        observed.objects.insert((Kind::Service, "orders".to_owned()), serde_json::from_value(object).unwrap());
+        let message = of_objects(&observed).unwrap().message;
+        assert!(message.contains("Service orders (which waits for example.com/balancer)"), "{message}");
+    }
+
+    #[test]
+    fn brokers_with_another_token_are_told() {
+        let observed = Observed { strangers: vec![0, 2], ..Observed::default() };
+        let trouble = of_pods(&cluster("{storage: {size: 1Gi}}"), &observed).remove(0);
+        assert_eq!((trouble.reason, trouble.stalls), (Reason::TokenUnknown, true));
+        assert!(trouble.message.starts_with("orders-0, orders-2 do not know the token in Secret orders-token"));
     }
 
     #[test]

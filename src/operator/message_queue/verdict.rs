@@ -55,7 +55,8 @@ pub(crate) fn judge(
     let ready = ready(cluster, observed, plan, done, &troubles, &replication);
     let certificates = certificates(plan);
     let stalled = stalled(plan, done, &troubles, &ready, &update);
-    let reconciling = reconciling(cluster, &ready, &stalled, [&scale, &storage, &update]);
+    let object_going = trouble::of_objects(observed);
+    let reconciling = reconciling(cluster, done, &ready, &stalled, [&scale, &storage, &update], object_going);
     vec![ready, reconciling, stalled, replication, scale, storage, update, certificates]
 }
 
@@ -76,6 +77,10 @@ fn ready(
     if cluster.replicas == 0 {
         let message = "no broker runs, as replicas is 0; the volumes keep what they hold";
         return verdict(ConditionType::Ready, true, Reason::ScaledToZero, message);
+    }
+    let all_serve = (0..cluster.replicas).all(|ordinal| observed.serves(ordinal));
+    if let Some(setback) = done.setback.as_ref().filter(|setback| setback.stalls && !all_serve) {
+        return not(setback.reason, setback.message.clone());
     }
     if let Some(worst) = troubles.first() {
         let more = troubles.len() - 1;
@@ -236,6 +241,9 @@ fn storage(cluster: &Cluster, plan: &Plan, done: &Done, observed: &Observed, tro
     if let Some(trouble) = troubles.iter().find(|trouble| trouble.stalls).or_else(|| troubles.first()) {
         return verdict(kind, false, trouble.reason, trouble.message.clone());
     }
+    if let Some(going) = trouble::of_going_claims(cluster, observed) {
+        return verdict(kind, false, going.reason, going.message);
+    }
     let bound = observed.claims.len();
     if bound < plan.scale.replicas as usize {
         let message = format!("{bound} of {} volumes are there", plan.scale.replicas);
@@ -333,6 +341,9 @@ fn stalled(plan: &Plan, done: &Done, troubles: &[Trouble], ready: &Verdict, upda
     if matches!(plan.forming, Forming::DataLost(_) | Forming::Foreign(_)) {
         return verdict(kind, true, ready.reason, ready.message.clone());
     }
+    if let Some(setback) = done.setback.as_ref().filter(|setback| setback.stalls) {
+        return verdict(kind, true, setback.reason, setback.message.clone());
+    }
     if let Some(trouble) = troubles.iter().find(|trouble| trouble.stalls) {
         return verdict(kind, true, trouble.reason, trouble.message.clone());
     }
@@ -355,13 +366,26 @@ fn stalled(plan: &Plan, done: &Done, troubles: &[Trouble], ready: &Verdict, upda
     verdict(kind, false, Reason::NothingInTheWay, "nothing is in the way")
 }
 
-fn reconciling(cluster: &Cluster, ready: &Verdict, stalled: &Verdict, others: [&Verdict; 3]) -> Verdict {
+fn reconciling(
+    cluster: &Cluster,
+    done: &Done,
+    ready: &Verdict,
+    stalled: &Verdict,
+    others: [&Verdict; 3],
+    object_going: Option<Trouble>,
+) -> Verdict {
     let kind = ConditionType::Reconciling;
     if cluster.paused {
         return verdict(kind, false, Reason::Paused, "spec.paused is true: nothing is changed until it is false");
     }
     if stalled.status == Some(true) {
         return verdict(kind, false, stalled.reason, "somebody has to help; see Stalled");
+    }
+    if let Some(setback) = &done.setback {
+        return verdict(kind, true, setback.reason, setback.message.clone());
+    }
+    if let Some(going) = object_going {
+        return verdict(kind, true, going.reason, going.message);
     }
     let busy = std::iter::once(ready)
         .chain(others)
@@ -374,5 +398,12 @@ fn reconciling(cluster: &Cluster, ready: &Verdict, stalled: &Verdict, others: [&
 
 /// It is as it should be until somebody says otherwise, or the time has come.
 fn waits_for_people(reason: Reason) -> bool {
-    matches!(reason, Reason::UpgradeWaits | Reason::ApprovalAwaited | Reason::WindowAwaited | Reason::VolumeFills)
+    matches!(
+        reason,
+        Reason::UpgradeWaits
+            | Reason::ApprovalAwaited
+            | Reason::WindowAwaited
+            | Reason::VolumeFills
+            | Reason::VolumeGoing
+    )
 }

@@ -19,7 +19,7 @@ use kube::{ResourceExt, runtime::controller::Action};
 
 use crate::{
     context::Context,
-    error::{ReconcileError, chain},
+    error::ReconcileError,
     finalizers,
     names::TOPIC_FINALIZER,
     topic::{dereference::Observed, plan::Plan},
@@ -33,25 +33,31 @@ const QUICK: Duration = Duration::from_secs(1);
 
 /// Brings one `Topic` a step closer to its spec, or lets it go. Idempotent: may be stopped at any line and run again.
 pub(crate) async fn reconcile(resource: Arc<Topic>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let next = step(&resource, &context).await?;
+    context.backoff.went_on(&resource.uid().unwrap_or_default());
+    Ok(next)
+}
+
+async fn step(resource: &Topic, context: &Context) -> Result<Action, ReconcileError> {
     if resource.metadata.deletion_timestamp.is_some() {
-        return let_go(&resource, &context).await;
+        return let_go(resource, context).await;
     }
-    let topic = match CheckedTopic::check(&resource) {
+    let topic = match CheckedTopic::check(resource) {
         Ok(topic) => topic,
         Err(invalid) => {
-            status::publish(&resource, None, &Plan::Invalid(invalid.to_string()), &context).await?;
+            status::publish(resource, None, &Plan::Invalid(invalid.to_string()), context).await?;
             return Ok(Action::requeue(SLOW));
         }
     };
-    let observed = dereference::read(&topic, &context).await;
+    let observed = dereference::read(&topic, context).await;
     let plan = plan::next(&topic, &observed);
-    if matches!(plan, Plan::Declare(_)) && !finalizers::has(&*resource, TOPIC_FINALIZER) {
+    if matches!(plan, Plan::Declare(_)) && !finalizers::has(resource, TOPIC_FINALIZER) {
         // Before anything is made in the broker: else a resource could go and leave it behind.
-        finalizers::add(&*resource, TOPIC_FINALIZER, &context).await?;
+        finalizers::add(resource, TOPIC_FINALIZER, context).await?;
         return Ok(Action::requeue(QUICK));
     }
-    let outcome = apply::carry_out(&resource, &topic, &observed, plan, &context).await;
-    let settled = status::publish(&resource, Some(&topic), &outcome, &context).await?;
+    let outcome = apply::carry_out(resource, &topic, &observed, plan, context).await;
+    let settled = status::publish(resource, Some(&topic), &outcome, context).await?;
     Ok(Action::requeue(if settled { SLOW } else { QUICK }))
 }
 
@@ -79,15 +85,6 @@ async fn let_go(resource: &Topic, context: &Context) -> Result<Action, Reconcile
 }
 
 /// What to do after a reconcile that did not go on.
-pub(crate) fn after_error(resource: Arc<Topic>, error: &ReconcileError, _: Arc<Context>) -> Action {
-    if error.is_conflict() {
-        return Action::requeue(Duration::from_millis(100));
-    }
-    tracing::warn!(
-        topic = %resource.name_any(),
-        namespace = resource.namespace(),
-        error = %chain(error),
-        "a reconcile did not go on; it is tried again"
-    );
-    Action::requeue(Duration::from_secs(3))
+pub(crate) fn after_error(resource: Arc<Topic>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    context.after_error(&*resource, error)
 }

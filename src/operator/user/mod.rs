@@ -14,13 +14,7 @@ use std::{sync::Arc, time::Duration};
 use ferrymq_api::{CheckedUser, User};
 use kube::{ResourceExt, runtime::controller::Action};
 
-use crate::{
-    context::Context,
-    error::{ReconcileError, chain},
-    finalizers,
-    names::USER_FINALIZER,
-    user::plan::Plan,
-};
+use crate::{context::Context, error::ReconcileError, finalizers, names::USER_FINALIZER, user::plan::Plan};
 
 /// How often a user is looked at whose broker has what it asks for.
 const SLOW: Duration = Duration::from_secs(10);
@@ -33,30 +27,36 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 
 /// Brings one `User` a step closer to its spec, or lets it go. Idempotent: may be stopped at any line and run again.
 pub(crate) async fn reconcile(resource: Arc<User>, context: Arc<Context>) -> Result<Action, ReconcileError> {
-    let Some(resource) = dereference::current(&resource, &context).await? else { return Ok(Action::await_change()) };
+    let next = step(&resource, &context).await?;
+    context.backoff.went_on(&resource.uid().unwrap_or_default());
+    Ok(next)
+}
+
+async fn step(resource: &User, context: &Context) -> Result<Action, ReconcileError> {
+    let Some(resource) = dereference::current(resource, context).await? else { return Ok(Action::await_change()) };
     if resource.metadata.deletion_timestamp.is_some() {
-        return let_go(&resource, &context).await;
+        return let_go(&resource, context).await;
     }
     let user = match CheckedUser::check(&resource) {
         Ok(user) => user,
         Err(invalid) => {
-            status::publish(&resource, None, &Plan::Invalid(invalid.to_string()), &context).await?;
+            status::publish(&resource, None, &Plan::Invalid(invalid.to_string()), context).await?;
             return Ok(Action::requeue(SLOW));
         }
     };
-    let observed = dereference::read(&user, &context).await?;
+    let observed = dereference::read(&user, context).await?;
     let plan = plan::next(&user, &observed);
     if let Plan::WriteBinding(secret) = &plan {
-        apply::write_binding(&resource, &user, secret, &observed, &context).await?;
+        apply::write_binding(&resource, &user, secret, &observed, context).await?;
         return Ok(Action::requeue(AT_ONCE));
     }
     if matches!(plan, Plan::Declare(_)) && !finalizers::has(&resource, USER_FINALIZER) {
         // Before anything is made in the broker: else a resource could go and leave it behind.
-        finalizers::add(&resource, USER_FINALIZER, &context).await?;
+        finalizers::add(&resource, USER_FINALIZER, context).await?;
         return Ok(Action::requeue(AT_ONCE));
     }
-    let outcome = apply::carry_out(&resource, &user, &observed, plan, &context).await;
-    let settled = status::publish(&resource, Some(&user), &outcome, &context).await?;
+    let outcome = apply::carry_out(&resource, &user, &observed, plan, context).await;
+    let settled = status::publish(&resource, Some(&user), &outcome, context).await?;
     Ok(Action::requeue(if settled { SLOW } else { QUICK }))
 }
 
@@ -78,15 +78,6 @@ async fn let_go(resource: &User, context: &Context) -> Result<Action, ReconcileE
 }
 
 /// What to do after a reconcile that did not go on.
-pub(crate) fn after_error(resource: Arc<User>, error: &ReconcileError, _: Arc<Context>) -> Action {
-    if error.is_conflict() {
-        return Action::requeue(Duration::from_millis(100));
-    }
-    tracing::warn!(
-        user = %resource.name_any(),
-        namespace = resource.namespace(),
-        error = %chain(error),
-        "a reconcile did not go on; it is tried again"
-    );
-    Action::requeue(Duration::from_secs(3))
+pub(crate) fn after_error(resource: Arc<User>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    context.after_error(&*resource, error)
 }

@@ -33,7 +33,7 @@ pub(crate) async fn publish(
     match api.replace_status(&name, &PostParams::default(), &changed).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 404 => return Ok(settled),
-        Err(source) => return Err(ReconcileError::Write { what: format!("the status of User {name}"), source }),
+        Err(source) => return Err(ReconcileError::Status { what: format!("the status of User {name}"), source }),
     }
     if let Some(now) = now.filter(|now| now.status == "False" && before.as_ref() != Some(&now.reason)) {
         let kind = if now.reason == Reason::ClusterNotReady.as_str() { EventType::Normal } else { EventType::Warning };
