@@ -54,12 +54,12 @@ pub(crate) enum ReconcileError {
         source: kube::Error,
     },
     #[error(
-        "{what} does not stay as the operator writes it: {field} is changed back each time, by {by}; let only one of them \
-         write it"
+        "{what} does not stay as the operator writes it: {change} each time, by {by}; let nobody else write it, or leave it \
+         out of what does"
     )]
     Overwritten {
         what: String,
-        field: String,
+        change: String,
         by: String,
         /// When it is written again.
         again: Duration,
