@@ -9,7 +9,7 @@ use futures::future::join_all;
 use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
-        core::v1::{Event, Node, PersistentVolume, PersistentVolumeClaim, Pod, Secret},
+        core::v1::{Event, PersistentVolumeClaim, Pod, Secret},
     },
     jiff::Timestamp,
 };
@@ -24,7 +24,10 @@ use crate::{
     context::Context,
     error::{ReconcileError, chain},
     links::{admin_client, admin_url, secret_text, trust},
-    message_queue::machines::{self, HOST_NAME, Machine, MachineState, OnLostMachine},
+    message_queue::{
+        machine_reads::{machines, zones},
+        machines::{Machine, OnLostMachine},
+    },
     names,
     objects::Kind,
 };
@@ -416,59 +419,6 @@ fn event_second(event: &Event) -> i64 {
     let first = event.event_time.as_ref().map(|time| time.0);
     let made = event.metadata.creation_timestamp.as_ref().map(|time| time.0);
     [series, last, first, made].into_iter().flatten().map(Timestamp::as_second).max().unwrap_or_default()
-}
-
-/// The zones of the machines that pods run on. A machine that cannot be read has none: no reconcile waits for it.
-async fn zones(context: &Context, pods: &BTreeMap<u32, Pod>) -> BTreeMap<u32, String> {
-    let reads = pods.iter().filter_map(|(ordinal, pod)| {
-        let machine = pod.spec.as_ref()?.node_name.clone()?;
-        Some(async move {
-            let machine = Api::<Node>::all(context.client.clone()).get_metadata_opt(&machine).await.ok()??;
-            let zone = machine.metadata.labels?.get("topology.kubernetes.io/zone")?.clone();
-            Some((*ordinal, zone))
-        })
-    });
-    join_all(reads).await.into_iter().flatten().collect()
-}
-
-/// Machines that are not as they should be, and volumes that went with theirs. Asked for only where pods are not ready; what
-/// cannot be read is not known, and nothing is done by it.
-async fn machines(
-    context: &Context,
-    pods: &BTreeMap<u32, Pod>,
-    claims: &BTreeMap<u32, PersistentVolumeClaim>,
-) -> (BTreeMap<u32, Machine>, BTreeMap<u32, OnLostMachine>) {
-    let troubled = || pods.iter().filter(|(_, pod)| pod.metadata.deletion_timestamp.is_some() || !is_ready(pod));
-    let machines = troubled().filter_map(|(ordinal, pod)| {
-        let name = pod.spec.as_ref()?.node_name.clone()?;
-        Some(async move {
-            let node = Api::<Node>::all(context.client.clone()).get_opt(&name).await.ok()?;
-            let state = machines::state(node.as_ref());
-            (state != MachineState::Answers).then(|| (*ordinal, Machine { name, state }))
-        })
-    });
-    let lost = troubled().filter_map(|(ordinal, pod)| {
-        let waiting_since = machines::unplaced_since(pod)?;
-        let volume = claims.get(ordinal)?.spec.as_ref()?.volume_name.clone()?;
-        Some(async move {
-            let hosts = lost_hosts(context, &volume).await.filter(|hosts| !hosts.is_empty())?;
-            Some((*ordinal, OnLostMachine { hosts, waiting_since }))
-        })
-    });
-    let (machines, lost) = futures::join!(join_all(machines), join_all(lost));
-    (machines.into_iter().flatten().collect(), lost.into_iter().flatten().collect())
-}
-
-/// The machines that a volume lies on, where none of them is there any more.
-async fn lost_hosts(context: &Context, volume: &str) -> Option<Vec<String>> {
-    let volume = Api::<PersistentVolume>::all(context.client.clone()).get_opt(volume).await.ok()??;
-    let hosts = machines::hosts(&volume);
-    if hosts.is_empty() {
-        return None;
-    }
-    let selected = ListParams::default().labels(&format!("{HOST_NAME} in ({})", hosts.join(","))).limit(1);
-    let left = Api::<Node>::all(context.client.clone()).list_metadata(&selected).await.ok()?;
-    left.items.is_empty().then_some(hosts)
 }
 
 pub(crate) fn is_ready(pod: &Pod) -> bool {

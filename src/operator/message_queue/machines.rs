@@ -81,16 +81,13 @@ pub(crate) fn unplaced_since(pod: &Pod) -> Option<Timestamp> {
     placed.last_transition_time.as_ref().map(|time| time.0)
 }
 
-/// A pod that is to be removed without waiting for its machine, which is dead: nothing else would be safe.
+/// A pod that is to stop, and whose machine is dead: it can be removed without waiting. One that nobody has asked to stop is
+/// left to Kubernetes, which waits whether the machine comes back under its name.
 pub(crate) fn forced(observed: &Observed) -> Option<(u32, &Machine)> {
-    observed.machines.iter().map(|(ordinal, machine)| (*ordinal, machine)).find(|(ordinal, machine)| {
-        let stops = observed.pods.get(ordinal).is_some_and(|pod| pod.metadata.deletion_timestamp.is_some());
-        match machine.state {
-            MachineState::Gone => true,
-            MachineState::OutOfService => stops,
-            MachineState::Answers | MachineState::Silent(_) => false,
-        }
-    })
+    let is_dead = |machine: &Machine| matches!(machine.state, MachineState::Gone | MachineState::OutOfService);
+    let stops = |ordinal: &u32| observed.pods.get(ordinal).is_some_and(|pod| pod.metadata.deletion_timestamp.is_some());
+    let mut machines = observed.machines.iter();
+    machines.find(|(ordinal, machine)| is_dead(machine) && stops(ordinal)).map(|(ordinal, machine)| (*ordinal, machine))
 }
 
 /// What is to be done about a volume that went with its machine.
@@ -244,6 +241,9 @@ mod tests {
             let mut observed = rolling(["new", "new", "new"]);
             terminating(&mut observed, 1, state);
             assert_eq!(forced(&observed).map(|(ordinal, _)| ordinal), is_forced.then_some(1), "{state:?}");
+            let Some(pod) = observed.pods.get_mut(&1) else { panic!("there is no pod 1") };
+            pod.metadata.deletion_timestamp = None;
+            assert_eq!(forced(&observed), None, "nobody asked it to stop");
         }
     }
 

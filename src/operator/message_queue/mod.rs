@@ -6,6 +6,7 @@ pub(crate) mod build;
 pub(crate) mod certificates;
 pub(crate) mod dereference;
 pub(crate) mod forming;
+mod machine_reads;
 pub(crate) mod machines;
 pub(crate) mod plan;
 pub(crate) mod remembered;
