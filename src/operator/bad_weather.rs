@@ -119,12 +119,12 @@ async fn an_api_server_that_is_in_trouble_with_everything_is_not_stormed() {
 
 #[tokio::test(start_paused = true)]
 async fn who_changes_an_object_back_each_time_is_named_and_not_answered_for_ever() {
-    let server = ApiServer::new(Weather::Reverts("statefulsets", "/spec/podManagementPolicy", json!("OrderedReady")));
+    let server = ApiServer::new(Weather::Reverts("statefulsets", "/spec/updateStrategy/type", json!("RollingUpdate")));
     under(&server, async {
         sleep(HOUR).await;
         let (why, held, sentence) = says(&server, ConditionType::Stalled);
         assert_eq!((why.as_str(), held.as_str()), (Reason::Overwritten.as_str(), "True"), "{sentence}");
-        assert!(sentence.contains("StatefulSet orders") && sentence.contains("spec.podManagementPolicy"), "{sentence}");
+        assert!(sentence.contains("StatefulSet orders") && sentence.contains("spec.updateStrategy.type"), "{sentence}");
         let writes = server.writes_of("statefulsets");
         assert!(writes < 80, "{writes} writes in an hour");
         assert!(server.calls() < CALLS_AN_HOUR, "{} calls in an hour", server.calls());

@@ -148,10 +148,12 @@ impl ApiServer {
             return said(object);
         }
         if is_collection(path) {
-            let kind = path.rsplit('/').next().unwrap_or_default();
-            let of_kind = format!("/{kind}/");
+            let (before, kind) = path.rsplit_once('/').unwrap_or_default();
+            // The same kind of another group is another one.
+            let group = before.split("/namespaces/").next().unwrap_or_default();
+            let is_one = |path: &str| path.starts_with(group) && path.contains(&format!("/{kind}/"));
             let items: Vec<&Value> =
-                state.objects.iter().filter(|(path, _)| path.contains(&of_kind)).map(|(_, object)| object).collect();
+                state.objects.iter().filter(|(path, _)| is_one(path)).map(|(_, object)| object).collect();
             return said(&json!({"kind": "List", "apiVersion": "v1",
                 "metadata": {"resourceVersion": state.version.to_string()}, "items": items}));
         }
