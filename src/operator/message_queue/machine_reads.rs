@@ -41,7 +41,7 @@ pub(crate) async fn machines(
         Some(async move {
             let node = Api::<Node>::all(context.client.clone()).get_opt(&name).await.ok()?;
             let state = machines::state(node.as_ref());
-            (state != MachineState::Answers).then(|| (*ordinal, Machine { name, state }))
+            (state != MachineState::Answers).then_some((*ordinal, Machine { name, state }))
         })
     });
     let lost = troubled().filter_map(|(ordinal, pod)| {

@@ -184,7 +184,7 @@ fn look_again(resource: &MessageQueue, status: &MessageQueueStatus, plan: &Plan,
     let waited = since.map_or(0, |since| Timestamp::now().as_second() - since.as_second());
     match waited {
         ..=120 => QUICK,
-        ..=900 => STEADY,
+        121..=900 => STEADY,
         _ => SLOW,
     }
 }
