@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use crate::{
     fixture::settings,
     lease::Election,
+    metrics::Metrics,
     run::{Clients, controllers},
     settings::LeaseSettings,
 };
