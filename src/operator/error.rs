@@ -99,7 +99,7 @@ impl ReconcileError {
     }
 
     /// Somebody else wrote at the same time: nothing is wrong, the next reconcile sees what they wrote.
-    fn is_conflict(&self) -> bool {
+    pub(crate) fn is_conflict(&self) -> bool {
         self.answer().is_some_and(|status| status.code == 409)
     }
 
