@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ferrymq_admin_api::{Client as AdminClient, ClusterStatus};
 use ferrymq_api::{MessageQueue, Topic};
+use ferrymq_tls::{CA_FILE, Trust};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{Pod, Secret},
@@ -25,6 +26,14 @@ const CLUSTER_LABEL: &str = "ferrymq.io/cluster";
 
 /// The longest that a call to the API server may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The volume of a pod whose broker speaks TLS at its own ports.
+const INTERNAL_TLS_VOLUME: &str = "internal-tls";
+
+fn speaks_tls(pod: &Pod) -> bool {
+    let mut volumes = pod.spec.iter().flat_map(|spec| spec.volumes.iter().flatten());
+    volumes.any(|volume| volume.name == INTERNAL_TLS_VOLUME)
+}
 
 /// What the API server has of clusters in one namespace.
 pub(crate) struct Access {
@@ -116,17 +125,31 @@ impl Access {
 
     /// The admin API of one broker, through the API server.
     pub(crate) async fn broker(&self, cluster: &str, pod: &str) -> Result<Broker, PluginError> {
-        let secret = format!("{cluster}-token");
-        let found = self.api::<Secret>().get_opt(&secret).await;
-        let found = found.map_err(|error| PluginError::read(format!("Secret {secret}"), &error))?;
-        let token = found.and_then(|secret| secret.data?.remove("token")).map(|bytes| bytes.0);
-        let token = token.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| PluginError::NotFound {
-            kind: "Secret",
-            name: secret,
-            namespace: self.namespace.clone(),
-        })?;
+        let token = self.secret(format!("{cluster}-token"), "token").await?;
+        let found = self.api::<Pod>().get(pod).await;
+        let found = found.map_err(|error| PluginError::read(format!("Pod {pod}"), &error))?;
         let forward = Forward::to(self.api::<Pod>(), pod, ADMIN_PORT).await?;
-        Ok(Broker { client: AdminClient::new(&forward.base(), &token)?, _forward: forward })
+        let address = forward.address();
+        let client = if speaks_tls(&found) {
+            let authority = self.secret(format!("{cluster}-internal-ca"), CA_FILE).await?;
+            let name = format!("{cluster}-nodes.{}.svc", self.namespace);
+            AdminClient::over_tls(&format!("https://{address}"), &token, &Trust::new(authority.as_bytes(), &name)?)?
+        } else {
+            AdminClient::new(&format!("http://{address}"), &token)?
+        };
+        Ok(Broker { client, _forward: forward })
+    }
+
+    /// What a Secret has under a key, as text.
+    async fn secret(&self, name: String, key: &str) -> Result<String, PluginError> {
+        let found = self.api::<Secret>().get_opt(&name).await;
+        let found = found.map_err(|error| PluginError::read(format!("Secret {name}"), &error))?;
+        let bytes = found.and_then(|secret| secret.data?.remove(key)).map(|bytes| bytes.0);
+        bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| PluginError::NotFound {
+            kind: "Secret",
+            name,
+            namespace: self.namespace.clone(),
+        })
     }
 
     /// A broker that serves, and what it says of its cluster.

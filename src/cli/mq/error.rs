@@ -3,6 +3,7 @@
 use std::{error::Error, io, path::PathBuf};
 
 use ferrymq_admin_api::{CallError, ClientError};
+use ferrymq_tls::TrustError;
 
 use crate::told::told;
 
@@ -61,6 +62,9 @@ pub enum PluginError {
     /// The token makes no client.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The authority of the cluster's own certificates cannot be used.
+    #[error("the certificate in the Secret of the cluster's own authority cannot be used: {0}")]
+    Trust(#[from] TrustError),
     /// It cannot be written as JSON.
     #[error("it cannot be written as JSON: {0}")]
     Json(serde_json::Error),

@@ -32,8 +32,8 @@ impl Forward {
     }
 
     /// Where it is.
-    pub(crate) fn base(&self) -> String {
-        format!("http://{}", self.address)
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 }
 
