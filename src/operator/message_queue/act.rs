@@ -21,6 +21,7 @@ use crate::{
         forming::Forming,
         machines::{self, LostVolume, Machine, MachineState},
         plan::Plan,
+        reclaim,
         restart::Restart,
         scaling,
         trouble::Trouble,
@@ -95,6 +96,7 @@ pub(crate) async fn carry_out(
     if let Some((ordinal, machine)) = machines::forced(observed) {
         force(resource, ordinal, machine, observed, context).await?;
     }
+    reclaim::reclaim(cluster, observed, context).await?;
     volumes::grow(resource, cluster, observed, context, done).await?;
     if matches!(plan.forming, Forming::Finish | Forming::Done) {
         done.credentials_version = tell_credentials(resource, cluster, observed).await;

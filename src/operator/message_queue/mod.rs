@@ -9,6 +9,7 @@ pub(crate) mod forming;
 mod machine_reads;
 pub(crate) mod machines;
 pub(crate) mod plan;
+mod reclaim;
 pub(crate) mod remembered;
 pub(crate) mod restart;
 pub(crate) mod scale;

@@ -96,15 +96,20 @@ fn object_meta(cluster: &Cluster, name: String) -> ObjectMeta {
         name: Some(name),
         namespace: Some(cluster.namespace.clone()),
         labels: Some(names::labels(cluster)),
-        owner_references: Some(vec![OwnerReference {
-            api_version: format!("{}/{}", ferrymq_api::GROUP, ferrymq_api::VERSION),
-            kind: "MessageQueue".to_owned(),
-            name: cluster.name.clone(),
-            uid: cluster.uid.clone(),
-            controller: Some(true),
-            block_owner_deletion: Some(true),
-        }]),
+        owner_references: Some(vec![owner(cluster)]),
         ..ObjectMeta::default()
+    }
+}
+
+/// A cluster as the owner of an object, which goes with it.
+pub(crate) fn owner(cluster: &Cluster) -> OwnerReference {
+    OwnerReference {
+        api_version: format!("{}/{}", ferrymq_api::GROUP, ferrymq_api::VERSION),
+        kind: "MessageQueue".to_owned(),
+        name: cluster.name.clone(),
+        uid: cluster.uid.clone(),
+        controller: Some(true),
+        block_owner_deletion: Some(true),
     }
 }
 

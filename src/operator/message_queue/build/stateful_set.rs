@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ferrymq_api::{Cluster, ReclaimPolicy};
+use ferrymq_api::Cluster;
 use k8s_openapi::{
     api::{
         apps::v1::{
@@ -29,7 +29,7 @@ pub(crate) fn stateful_set(cluster: &Cluster, plan: &Plan) -> StatefulSet {
     let replicas = i32::try_from(plan.scale.replicas).unwrap_or(i32::MAX);
     let mut spec = plan.kept.as_ref().map(|kept| kept.spec.clone()).unwrap_or_else(|| fresh(cluster, plan));
     spec.replicas = Some(replicas);
-    spec.persistent_volume_claim_retention_policy = Some(retention(cluster));
+    spec.persistent_volume_claim_retention_policy = Some(retention());
     spec.update_strategy =
         Some(StatefulSetUpdateStrategy { type_: Some("OnDelete".to_owned()), ..StatefulSetUpdateStrategy::default() });
     StatefulSet { metadata, spec: Some(spec), ..StatefulSet::default() }
@@ -48,15 +48,10 @@ fn fresh(cluster: &Cluster, plan: &Plan) -> StatefulSetSpec {
     }
 }
 
-fn retention(cluster: &Cluster) -> StatefulSetPersistentVolumeClaimRetentionPolicy {
+/// The claims are never the StatefulSet's: one that somebody deletes would take all messages with it. See `reclaim.rs`.
+fn retention() -> StatefulSetPersistentVolumeClaimRetentionPolicy {
     StatefulSetPersistentVolumeClaimRetentionPolicy {
-        when_deleted: Some(
-            match cluster.storage.reclaim_policy {
-                ReclaimPolicy::Retain => "Retain",
-                ReclaimPolicy::Delete => "Delete",
-            }
-            .to_owned(),
-        ),
+        when_deleted: Some("Retain".to_owned()),
         when_scaled: Some("Retain".to_owned()),
     }
 }
@@ -121,14 +116,13 @@ mod tests {
     }
 
     #[test]
-    fn volumes_outlive_the_cluster_unless_it_is_said_otherwise() {
-        let when_deleted = |spec: &str| {
+    fn volumes_outlive_the_stateful_set_whatever_is_said() {
+        for spec in ["{storage: {size: 1Gi}}", "{storage: {size: 1Gi, reclaimPolicy: Delete}}"] {
             let cluster = cluster(spec);
             let spec = stateful_set(&cluster, &plan(&cluster)).spec.unwrap();
-            spec.persistent_volume_claim_retention_policy.unwrap().when_deleted.unwrap()
-        };
-        assert_eq!(when_deleted("{storage: {size: 1Gi}}"), "Retain");
-        assert_eq!(when_deleted("{storage: {size: 1Gi, reclaimPolicy: Delete}}"), "Delete");
+            let retention = spec.persistent_volume_claim_retention_policy.unwrap();
+            assert_eq!(retention.when_deleted.as_deref(), Some("Retain"));
+        }
     }
 
     #[test]
