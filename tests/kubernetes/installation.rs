@@ -3,10 +3,12 @@
 use std::time::Instant;
 
 use ferrymq_api::MessageQueue;
+use k8s_openapi::api::core::v1::PersistentVolumeClaim;
+use kube::api::ListParams;
 
 use crate::faults::{possible, resident_memory};
 use crate::traffic::Traffic;
-use crate::world::{READY, THREE_BROKERS, TOPIC, World};
+use crate::world::{READY, THREE_BROKERS, TOPIC, World, until};
 use crate::{command, install};
 
 #[tokio::test]
@@ -81,4 +83,12 @@ spec: {replicas: 1, storage: {size: 1Gi, reclaimPolicy: Delete}}
     world.wait_ready("messagequeue/orders", READY);
     // The explanation of every field comes with the definition.
     assert!(command::kubectl(&["explain", "mq.spec.mirrors"]).contains("confirmed"));
+
+    // The volumes go with it, as it says.
+    world.kubectl(&["delete", "mq/orders", "--timeout=60s"]);
+    let gone = async || {
+        let claims = world.api::<PersistentVolumeClaim>().list(&ListParams::default()).await;
+        claims.expect("claims can be listed").items.is_empty().then_some(())
+    };
+    until("the volumes to be gone", READY, gone).await;
 }
