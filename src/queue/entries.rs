@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 /// Entries that are counted together.
 const CHUNK: u64 = 256;
 
-/// Messages that are live in each entry: four bytes an entry, whatever is in it.
+/// Messages that are live in each entry, whatever is in it: a bit an entry where each has one at most, else four bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     chunks: BTreeMap<u64, Chunk>,
@@ -15,27 +15,65 @@ pub(crate) struct Entries {
 
 #[derive(Debug)]
 struct Chunk {
-    live: Box<[u32; CHUNK as usize]>,
+    live: Live,
     needed: u32,
+}
+
+#[derive(Debug)]
+enum Live {
+    Ones([u64; CHUNK as usize / 64]),
+    Many(Box<[u32; CHUNK as usize]>),
+}
+
+impl Live {
+    fn get(&self, at: usize) -> u32 {
+        match self {
+            Self::Ones(words) => words.get(at / 64).map_or(0, |word| (word >> (at % 64) & 1) as u32),
+            Self::Many(counts) => counts.get(at).copied().unwrap_or(0),
+        }
+    }
+
+    fn set(&mut self, at: usize, live: u32) {
+        if live > 1 && matches!(self, Self::Ones(_)) {
+            *self = Self::Many(Box::new(std::array::from_fn(|at| self.get(at))));
+        }
+        match self {
+            Self::Ones(words) => {
+                if let Some(word) = words.get_mut(at / 64) {
+                    *word = *word & !(1 << (at % 64)) | u64::from(live) << (at % 64);
+                }
+            }
+            Self::Many(counts) => {
+                if let Some(count) = counts.get_mut(at) {
+                    *count = live;
+                }
+            }
+        }
+    }
 }
 
 impl Entries {
     /// So many more messages lie in this entry.
     pub(crate) fn hold(&mut self, entry: u64, messages: u32) {
         let chunk = self.chunks.entry(entry / CHUNK);
-        let chunk = chunk.or_insert_with(|| Chunk { live: Box::new([0; CHUNK as usize]), needed: 0 });
-        if let Some(live) = chunk.live.get_mut((entry % CHUNK) as usize) {
-            chunk.needed += u32::from(*live == 0 && messages > 0);
-            *live += messages;
-        }
+        let chunk = chunk.or_insert_with(|| Chunk { live: Live::Ones([0; CHUNK as usize / 64]), needed: 0 });
+        let at = (entry % CHUNK) as usize;
+        let live = chunk.live.get(at);
+        chunk.needed += u32::from(live == 0 && messages > 0);
+        chunk.live.set(at, live + messages);
     }
 
     /// So many messages of this entry have gone. Gives whether it is not needed any more.
     pub(crate) fn let_go(&mut self, entry: u64, messages: u32) -> bool {
         let Some(chunk) = self.chunks.get_mut(&(entry / CHUNK)) else { return false };
-        let Some(live) = chunk.live.get_mut((entry % CHUNK) as usize).filter(|live| **live > 0) else { return false };
-        *live = live.saturating_sub(messages);
-        if *live > 0 {
+        let at = (entry % CHUNK) as usize;
+        let live = chunk.live.get(at);
+        if live == 0 {
+            return false;
+        }
+        let live = live.saturating_sub(messages);
+        chunk.live.set(at, live);
+        if live > 0 {
             return false;
         }
         chunk.needed -= 1;
@@ -47,8 +85,7 @@ impl Entries {
 
     /// Messages lie in this entry.
     pub(crate) fn needs(&self, entry: u64) -> bool {
-        let chunk = self.chunks.get(&(entry / CHUNK));
-        chunk.and_then(|chunk| chunk.live.get((entry % CHUNK) as usize)).is_some_and(|live| *live > 0)
+        self.chunks.get(&(entry / CHUNK)).is_some_and(|chunk| chunk.live.get((entry % CHUNK) as usize) > 0)
     }
 
     /// These requests of an entry were not taken: messages in them do not count.
@@ -90,5 +127,16 @@ mod tests {
         assert!(!entries.let_go(7, 1));
         assert!(entries.let_go(700, 1));
         assert!(entries.chunks.is_empty());
+    }
+
+    #[test]
+    fn an_entry_with_many_messages_lies_among_those_with_one() {
+        let mut entries = Entries::default();
+        (0..CHUNK).for_each(|entry| entries.hold(entry, 1));
+        entries.hold(64, 300);
+        assert!(entries.needs(63) && entries.needs(64) && entries.needs(255));
+        assert!(entries.let_go(63, 1) && !entries.let_go(63, 1));
+        assert!(!entries.let_go(64, 300) && entries.let_go(64, 1));
+        assert!(!entries.needs(64) && entries.needs(65));
     }
 }

@@ -1,11 +1,10 @@
-//! Which messages a queue has, and in which entries of the log they lie: about fifty bytes for all messages that an entry
-//! put into one queue, however many and however big.
+//! Which messages a queue has, and in which entries of the log they lie: a run for all messages that an entry put into one
+//! queue, however many and however big. Of a long queue, only the runs at its ends are in memory as they are.
 
 mod log;
 
-use std::collections::VecDeque;
-
 use bytes::BytesMut;
+use ferrymq_pages::{At, Row, Table, Unpacker, put_number, put_signed};
 use ferrymq_wire::{Malformed, Reader, Write};
 
 /// Where a message lies: it is the one with this ordinal among those that the entry put into its queue.
@@ -75,13 +74,55 @@ impl Run {
     }
 }
 
+/// Behind another run, mostly ten bytes.
+impl Row for Run {
+    fn key(&self) -> u64 {
+        self.first
+    }
+
+    fn is_void(&self) -> bool {
+        self.live == 0
+    }
+
+    fn pack(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+        let (end, entry, time) = ends(before);
+        put_number(out, self.first.wrapping_sub(end));
+        put_number(out, self.count.into());
+        put_number(out, self.place.entry.wrapping_sub(entry));
+        put_number(out, self.place.ordinal.into());
+        put_signed(out, self.time.wrapping_sub(time).cast_signed());
+        put_number(out, self.bytes);
+        let gone = self.gone.as_deref().unwrap_or_default();
+        put_number(out, gone.len() as u64);
+        gone.iter().for_each(|word| put_number(out, *word));
+    }
+
+    fn unpack(before: Option<&Self>, from: &mut Unpacker<'_>) -> Option<Self> {
+        let (end, entry, time) = ends(before);
+        let first = from.number()?.wrapping_add(end);
+        let count = u32::try_from(from.number()?).ok()?;
+        let entry = from.number()?.wrapping_add(entry);
+        let ordinal = u32::try_from(from.number()?).ok()?;
+        let time = time.wrapping_add(from.signed()?.cast_unsigned());
+        let bytes = from.number()?;
+        let gone = (0..from.number()?).map(|_| from.number()).collect::<Option<Vec<u64>>>()?;
+        let went = gone.iter().map(|word| word.count_ones()).sum::<u32>();
+        let gone = Some(gone).filter(|words| !words.is_empty()).map(Into::into);
+        let live = count.checked_sub(went)?;
+        Some(Self { first, count, live, place: Place { entry, ordinal }, time, bytes, gone })
+    }
+}
+
+/// Behind the last message, entry, and time of a run; zeros where there is none.
+fn ends(run: Option<&Run>) -> (u64, u64, u64) {
+    run.map_or((0, 0, 0), |run| (run.end(), run.place.entry, run.time))
+}
+
 /// The messages of a queue, by number. Numbers count up from 1 and are never used again.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Runs {
     last: u64,
-    runs: VecDeque<Run>,
-    /// Runs of which nothing is left, and that are not at the front.
-    empty: usize,
+    runs: Table<Run>,
     live: u64,
     bytes: u64,
     /// The last entry that put messages, and how many. Of no use once the next entry is applied: it is not saved.
@@ -108,7 +149,7 @@ impl Runs {
         self.live += 1;
         self.bytes += bytes;
         self.filling = Some((place.entry, place.ordinal + 1));
-        match self.runs.back_mut().filter(|run| run.place.entry == place.entry && run.gone.is_none() && run.live > 0) {
+        match self.runs.last_mut().filter(|run| run.place.entry == place.entry && run.gone.is_none() && run.live > 0) {
             Some(run) => {
                 run.count += 1;
                 run.live += 1;
@@ -116,7 +157,7 @@ impl Runs {
             }
             None => {
                 let run = Run { first: self.last, count: 1, live: 1, place, time, bytes, gone: None };
-                self.runs.push_back(run);
+                self.runs.push(run);
             }
         }
         self.last
@@ -124,48 +165,48 @@ impl Runs {
 
     /// Removes a message, and gives the entry in which it lay.
     pub(crate) fn remove(&mut self, number: u64) -> Option<u64> {
-        let at = self.find(number)?;
-        let run = self.runs.get_mut(at)?;
-        let before = run.bytes;
-        if !run.remove(offset_in(run, number)?) {
-            return None;
-        }
-        self.bytes -= before - run.bytes;
+        let (entry, bytes, live) = self.runs.update(self.find(number), |run| {
+            let before = run.bytes;
+            let removed = run.remove(offset_in(run, number)?);
+            removed.then(|| (run.place.entry, before - run.bytes, run.live))
+        })??;
+        self.bytes -= bytes;
         self.live -= 1;
-        let entry = run.place.entry;
-        if run.live == 0 {
-            self.empty += 1;
-            self.drop_empty();
+        if live == 0 {
+            self.runs.leave_out_front();
         }
         Some(entry)
     }
 
     /// Where a message lies, if it is there.
     pub(crate) fn place(&self, number: u64) -> Option<Place> {
-        let run = self.runs.get(self.find(number)?)?;
-        let offset = offset_in(run, number).filter(|offset| run.has(*offset))?;
-        Some(Place { entry: run.place.entry, ordinal: run.place.ordinal + offset })
+        self.runs.look(self.find(number), |run| {
+            let offset = offset_in(run, number).filter(|offset| run.has(*offset))?;
+            Some(Place { entry: run.place.entry, ordinal: run.place.ordinal + offset })
+        })?
     }
 
     /// Bytes of a message, by the average of those that are there of its entry.
     pub(crate) fn size(&self, number: u64) -> u64 {
-        let run = self.find(number).and_then(|at| self.runs.get(at));
-        run.and_then(|run| run.bytes.checked_div(run.live.into())).unwrap_or(0)
+        self.runs.look(self.find(number), |run| run.bytes.checked_div(run.live.into())).flatten().unwrap_or(0)
     }
 
     /// The first message with this number or a higher one.
     pub(crate) fn next(&self, number: u64) -> Option<u64> {
-        let from = self.runs.partition_point(|run| run.end() <= number);
-        self.runs.range(from..).find_map(|run| {
+        let next_of = |run: &Run| {
             let offset = u32::try_from(number.saturating_sub(run.first)).ok()?;
             run.next_live(offset).map(|offset| run.first + u64::from(offset))
-        })
+        };
+        let from = self.find(number);
+        // Mostly it is the one with that number.
+        let here = self.runs.look(from, next_of)?;
+        here.or_else(|| self.runs.iter_from(from).find_map(|run| next_of(&run)))
     }
 
     /// The entries in which this message and those after it lie, in order, with their bytes that are live.
     pub(crate) fn entries_from(&self, number: u64) -> impl Iterator<Item = (u64, u64)> {
-        let from = self.runs.partition_point(|run| run.end() <= number);
-        self.runs.range(from..).filter(|run| run.live > 0).map(|run| (run.place.entry, run.bytes))
+        let runs = self.runs.iter_from(self.find(number));
+        runs.filter(|run| run.live > 0).map(|run| (run.place.entry, run.bytes))
     }
 
     /// Every entry in which a message lies, with how many lie there.
@@ -175,10 +216,10 @@ impl Runs {
 
     /// Whether a message lies there.
     pub(crate) fn has(&self, place: Place) -> bool {
-        let from = self.runs.partition_point(|run| run.place.entry < place.entry);
-        let of_entry = self.runs.range(from..).take_while(|run| run.place.entry == place.entry);
-        let mut offsets = of_entry.map(|run| (run, place.ordinal.checked_sub(run.place.ordinal)));
-        offsets.any(|(run, offset)| offset.is_some_and(|offset| run.has(offset)))
+        let from = self.runs.find(|run| run.place.entry < place.entry);
+        let of_entry = self.runs.iter_from(from).take_while(|run| run.place.entry == place.entry);
+        let mut offsets = of_entry.map(|run| place.ordinal.checked_sub(run.place.ordinal).map(|offset| run.has(offset)));
+        offsets.any(|has| has == Some(true))
     }
 
     /// Messages that the entry has put into the queue so far, where that is the last one that put any.
@@ -186,33 +227,20 @@ impl Runs {
         self.filling.filter(|(last, _)| *last == entry).map_or(0, |(_, used)| used)
     }
 
-    fn find(&self, number: u64) -> Option<usize> {
+    /// The run with this message, or the one that follows.
+    fn find(&self, number: u64) -> At {
         // What is settled is mostly at the front.
-        if self.runs.front().is_some_and(|run| run.end() > number) {
-            return Some(0);
+        if self.runs.look(At::FIRST, |run| run.end() > number) == Some(true) {
+            return At::FIRST;
         }
-        Some(self.runs.partition_point(|run| run.end() <= number)).filter(|at| *at < self.runs.len())
-    }
-
-    fn drop_empty(&mut self) {
-        while self.runs.front().is_some_and(|run| run.live == 0) {
-            self.runs.pop_front();
-            self.empty -= 1;
-        }
-        if self.empty > 16 && self.empty > self.runs.len() / 2 {
-            self.runs.retain(|run| run.live > 0);
-            self.empty = 0;
-        }
-        if self.runs.capacity() > 64 && self.runs.len() < self.runs.capacity() / 4 {
-            self.runs.shrink_to(self.runs.len() * 2);
-        }
+        self.runs.find(|run| run.end() <= number)
     }
 
     pub(crate) fn save(&self, out: &mut BytesMut) {
         out.write_u64(self.last);
-        let live = self.runs.iter().filter(|run| run.live > 0);
-        out.write_u64(live.clone().count() as u64);
-        for run in live {
+        let live = || self.runs.iter().filter(|run| run.live > 0);
+        out.write_u64(live().count() as u64);
+        for run in live() {
             out.write_u64(run.first);
             out.write_u32(run.count);
             out.write_u64(run.place.entry);
@@ -243,7 +271,7 @@ impl Runs {
             let gone = Some(gone).filter(|words| !words.is_empty()).map(Into::into);
             all.live += u64::from(live);
             all.bytes += bytes;
-            all.runs.push_back(Run { first, count, live, place, time, bytes, gone });
+            all.runs.push(Run { first, count, live, place, time, bytes, gone });
         }
         Ok(all)
     }
@@ -323,5 +351,43 @@ mod tests {
         assert_eq!(restored.next(1), Some(2));
         assert_eq!(restored.place(65), None);
         assert_eq!(restored.place(72), Some(Place { entry: 4, ordinal: 0 }));
+    }
+
+    /// Entry and messages: long enough that most of it is packed.
+    fn long() -> (Runs, Vec<(u64, Place)>) {
+        let (mut runs, mut all) = (Runs::default(), Vec::new());
+        for entry in (1..9000).filter(|entry| entry % 4 > 0) {
+            for ordinal in 0..(entry % 3 * 40) as u32 + 1 {
+                let place = Place { entry, ordinal };
+                all.push((runs.push(place, 1_000_000 - entry % 7, 10 + u64::from(ordinal)), place));
+            }
+        }
+        (runs, all)
+    }
+
+    #[test]
+    fn a_long_queue_has_its_messages_where_they_lie() {
+        let (mut runs, mut all) = long();
+        all.retain(|(number, place)| {
+            let stays = number % 3 > 0 && place.entry % 10 > 0;
+            if !stays {
+                assert_eq!(runs.remove(*number), Some(place.entry));
+            }
+            stays
+        });
+        let mut out = BytesMut::new();
+        runs.save(&mut out);
+        for runs in [runs, Runs::restore(&mut Reader::new(out.freeze())).unwrap()] {
+            assert_eq!(runs.len(), all.len() as u64);
+            let mut at = 0;
+            for (number, place) in &all {
+                assert_eq!((runs.next(at), runs.place(*number), runs.has(*place)), (Some(*number), Some(*place), true));
+                at = number + 1;
+            }
+            assert_eq!(runs.next(at), None);
+            assert!(!runs.has(Place { entry: 10, ordinal: 0 }));
+            assert_eq!(runs.entries().map(|(_, count)| u64::from(count)).sum::<u64>(), runs.len());
+            assert_eq!(runs.entries_from(0).map(|(_, bytes)| bytes).sum::<u64>(), runs.bytes());
+        }
     }
 }

@@ -13,7 +13,7 @@
 //! | `group.rs` | [`Group`]: one replica of one shard, and all that may be asked of it |
 //! | `machine.rs` | [`Machine`]: what is replicated; how entries reach it, how it is saved and restored |
 //! | `store.rs` | [`Store`]: the journal, opened and sorted by group; upkeep |
-//! | `log.rs`, `log_index.rs` | a group's log in the journal, and what the machine needs of it; where all that lies |
+//! | `log.rs`, `log_index.rs`, `kept.rs` | a group's log in the journal, and what the machine needs of it; where all that lies |
 //! | `snapshot.rs`, `incoming.rs` | a machine's state as a file, and as it comes in from another replica |
 //! | `damage.rs` | [`Damage`]: what the disk no longer has as it was written, and who is told |
 //! | `verify.rs` | [`verify_snapshots`]: looks at snapshots offline |
@@ -31,6 +31,7 @@ mod codec;
 mod damage;
 mod group;
 mod incoming;
+mod kept;
 mod log;
 mod log_index;
 mod machine;

@@ -1,13 +1,15 @@
 //! Where everything of a group's log lies in the journal.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 use ferrymq_journal::{Position, RecordHead};
+use ferrymq_pages::Table;
 use ferrymq_wire::Reader;
 
 use crate::{
     codec,
+    kept::Kept,
     types::{Entry, LogId, Payload, Vote, log_id},
 };
 
@@ -48,7 +50,7 @@ pub(crate) struct LogIndex {
     cached_from: u64,
     cached_bytes: usize,
     /// Entries that the log has purged, and that the machine needs.
-    kept: BTreeMap<u64, Position>,
+    kept: Table<Kept>,
     purged: Option<LogId>,
     purge_mark: Option<Position>,
     vote: Option<Vote>,
@@ -145,7 +147,8 @@ impl LogIndex {
         self.forgotten = Some(last);
         self.forget_mark = Some(mark);
         let logged = before.slots.into_iter().map(|slot| slot.position);
-        logged.chain(before.kept.into_values()).chain(before.purge_mark).chain(before.forget_mark).collect()
+        let kept = before.kept.iter().map(|kept| kept.position);
+        logged.chain(kept).chain(before.purge_mark).chain(before.forget_mark).collect()
     }
 
     /// Index of the first entry of the log, and of the one that comes next.
@@ -184,31 +187,36 @@ impl LogIndex {
 
     /// Where an entry lies, in the log or kept after that.
     pub(crate) fn position(&self, index: u64) -> Option<Position> {
-        self.kept.get(&index).copied().or_else(|| Some(self.slot(index)?.position))
+        self.kept_at(index).or_else(|| Some(self.slot(index)?.position))
     }
 
     /// Entries that were purged and are kept, from this one on.
     pub(crate) fn kept_from(&self, index: u64) -> impl Iterator<Item = (u64, Position)> {
-        self.kept.range(index..).map(|(index, position)| (*index, *position))
+        self.kept.iter_from(self.kept.find_key(index)).map(|kept| (kept.index, kept.position))
     }
 
     /// Keeps an entry here; gives where it was kept before.
     pub(crate) fn keep(&mut self, index: u64, position: Position) -> Option<Position> {
-        self.kept.insert(index, position)
+        self.kept.insert(Kept { index, position }).map(|kept| kept.position)
+    }
+
+    fn kept_at(&self, index: u64) -> Option<Position> {
+        self.kept.look(self.kept.find_key(index), |kept| (kept.index == index).then_some(kept.position))?
     }
 
     /// The machine needs an entry no more. Gives what is dead by that; an entry that is still in the log is not.
     pub(crate) fn free(&mut self, index: u64) -> Option<Position> {
-        if self.kept.is_empty() { None } else { self.kept.remove(&index) }
+        self.kept_at(index)?;
+        self.kept.remove(self.kept.find_key(index)).map(|kept| kept.position)
     }
 
     /// Keeps only what the machine needs. Gives what is dead by that.
     pub(crate) fn sweep(&mut self, needs: impl Fn(u64) -> bool) -> Vec<Position> {
         let mut dead = Vec::new();
-        self.kept.retain(|index, position| {
-            let needed = needs(*index);
+        self.kept.retain(|kept| {
+            let needed = needs(kept.index);
             if !needed {
-                dead.push(*position);
+                dead.push(kept.position);
             }
             needed
         });
@@ -233,8 +241,8 @@ impl LogIndex {
             let Some(slot) = self.slots.pop_front() else { break };
             self.cached_bytes -= slot.cached.as_ref().map_or(0, size);
             // What came with a snapshot was committed; what lies in the log may be of a leader that lost its place.
-            if !self.kept.contains_key(&self.first) && needs(self.first) {
-                self.kept.insert(self.first, slot.position);
+            if self.kept_at(self.first).is_none() && needs(self.first) {
+                self.kept.insert(Kept { index: self.first, position: slot.position });
             } else {
                 dead.push(slot.position);
             }

@@ -1,5 +1,7 @@
 //! What is asked of a queue that is a log: its messages stay until they are trimmed, oldest first.
 
+use ferrymq_pages::At;
+
 use super::{Place, Run, Runs};
 
 impl Runs {
@@ -10,23 +12,22 @@ impl Runs {
 
     /// The first of the last run; where there is none, the next message that there will be.
     pub(crate) fn last_run(&self) -> u64 {
-        let run = self.runs.iter().rev().find(|run| run.live > 0);
+        let run = self.runs.last_that(|run| run.live > 0);
         run.and_then(|run| self.next(run.first)).unwrap_or(self.last + 1)
     }
 
     /// The first message of the first run that came at this time or after it. Where the clocks of leaders differed, times
     /// may go back by as much, and so may the answer.
     pub(crate) fn at_time(&self, time: u64) -> u64 {
-        let at = self.runs.partition_point(|run| run.time < time);
-        self.runs.get(at).and_then(|run| self.next(run.first)).unwrap_or(self.last + 1)
+        let run = self.runs.get(self.runs.find(|run| run.time < time));
+        run.and_then(|run| self.next(run.first)).unwrap_or(self.last + 1)
     }
 
     /// Messages from this number on, and where they lie: at most so many, and of about so many bytes, but one at least.
     pub(crate) fn places_from(&self, number: u64, messages: usize, bytes: u64) -> Vec<(u64, Place)> {
         let mut places = Vec::new();
         let mut left = bytes;
-        let from = self.runs.partition_point(|run| run.end() <= number);
-        for run in self.runs.range(from..).filter(|run| run.live > 0) {
+        for run in self.runs.iter_from(self.runs.find(|run| run.end() <= number)).filter(|run| run.live > 0) {
             let each = run.bytes / u64::from(run.live);
             let skipped = u32::try_from(number.saturating_sub(run.first)).unwrap_or(u32::MAX);
             for offset in (skipped..run.count).filter(|offset| run.has(*offset)) {
@@ -46,9 +47,10 @@ impl Runs {
     pub(crate) fn surplus(&self, before: Option<u64>, bytes: Option<u64>) -> Option<u64> {
         let mut left = self.bytes;
         let mut upto = None;
-        for (behind, run) in (0..self.runs.len()).rev().zip(&self.runs) {
+        let mut runs = self.runs.iter().peekable();
+        while let Some(run) = runs.next() {
             let is_old = before.is_some_and(|before| run.time < before);
-            let is_over = behind > 0 && bytes.is_some_and(|bytes| left > bytes);
+            let is_over = runs.peek().is_some() && bytes.is_some_and(|bytes| left > bytes);
             if !is_old && !is_over {
                 break;
             }
@@ -60,10 +62,9 @@ impl Runs {
 
     /// Removes all messages up to a number, and tells of each entry how many of its messages went.
     pub(crate) fn trim(&mut self, upto: u64, mut went: impl FnMut(u64, u32)) {
-        while self.runs.front().is_some_and(|run| run.end() - 1 <= upto) {
+        while self.runs.look(At::FIRST, |run| run.end() - 1 <= upto) == Some(true) {
             let Some(Run { place, live, bytes, .. }) = self.runs.pop_front() else { break };
             if live == 0 {
-                self.empty -= 1;
                 continue;
             }
             self.live -= u64::from(live);
@@ -74,7 +75,7 @@ impl Runs {
             let Some(entry) = self.remove(number) else { break };
             went(entry, 1);
         }
-        self.drop_empty();
+        self.runs.leave_out_front();
     }
 }
 

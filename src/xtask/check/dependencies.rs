@@ -13,11 +13,12 @@ use crate::project::Project;
 /// Tests may use `testkit` anywhere, and the root package's tests anything: they see the whole.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("core", &[]),
-    ("queue", &["core", "wire"]),
+    ("pages", &[]),
+    ("queue", &["core", "pages", "wire"]),
     ("journal", &[]),
     ("wire", &[]),
     ("base2histogram", &[]),
-    ("replication", &["journal", "wire"]),
+    ("replication", &["journal", "pages", "wire"]),
     ("broker", &["core", "queue", "journal", "replication", "admin-api", "wire"]),
     ("amqp", &["core"]),
     ("tls", &[]),
