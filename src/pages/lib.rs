@@ -5,7 +5,7 @@
 //!   open    packed: a few bytes a row        open       <── push
 //!    ^                 │   ^
 //!    │ update, remove  v   │ looked at: one page unpacked beside it
-//!                   PageStore: what is cold goes to the disk, some forty bytes a page stay
+//!                   PageStore: what is cold goes to the disk, its first row stays in memory
 //! ```
 //!
 //! | file | what is in it |
@@ -24,5 +24,5 @@ mod store;
 mod table;
 
 pub use row::{Row, Unpacker, put_number, put_signed};
-pub use store::{PageStore, Slot};
+pub use store::{PageStore, Sizes, Slot};
 pub use table::{At, Table};

@@ -4,6 +4,21 @@ use std::{fmt::Debug, sync::Arc};
 
 use bytes::Bytes;
 
+/// How much of a table stays in memory as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Rows of a page, when it is made; at least one.
+    pub page_rows: usize,
+    /// Pages that may be open at a time: what is settled out of order is mostly within so many.
+    pub open_pages: usize,
+}
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Self { page_rows: 256, open_pages: 16 }
+    }
+}
+
 /// Where a page lies in its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot {
@@ -11,6 +26,8 @@ pub struct Slot {
     pub offset: u64,
     /// Bytes of the page.
     pub length: u32,
+    /// Of the page, by whoever keeps it.
+    pub checksum: u32,
 }
 
 /// Keeps pages for as long as the process runs. It blocks for no longer than a write into the page cache, or a read of
@@ -27,6 +44,11 @@ pub trait PageStore: Debug + Send + Sync {
 
     /// A page is lost: what tables have said since may be wrong, and the state that they hold is to be built anew.
     fn is_broken(&self) -> bool;
+
+    /// How much of a table stays in memory as it is.
+    fn sizes(&self) -> Sizes {
+        Sizes::default()
+    }
 }
 
 /// A page in a store, given back with the last who has it.

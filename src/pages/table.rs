@@ -2,12 +2,8 @@
 
 use std::{cell::Cell, collections::VecDeque, fmt, sync::Arc};
 
-use crate::{PageStore, Row, page::Page};
+use crate::{PageStore, Row, Sizes, page::Page};
 
-/// Rows of a page, when it is made. A table has the last of them, up to twice as many, as they are.
-const PAGE_ROWS: usize = 256;
-/// Pages that may be open at a time: what is settled out of order is mostly within so many.
-const OPEN_PAGES: usize = 16;
 /// Rows in which nothing is that may be among the last ones before they are left out.
 const VOID_ROWS: usize = 16;
 
@@ -28,7 +24,9 @@ impl At {
 pub struct Table<R> {
     /// None is empty.
     pages: VecDeque<Page<R>>,
+    /// Fewer than two pages would have.
     last: VecDeque<R>,
+    sizes: Sizes,
     /// Rows among the last ones in which nothing is.
     voids: usize,
     /// Keys of the first rows of the pages that are open, in the order in which they were opened.
@@ -54,8 +52,21 @@ impl<R> Table<R> {
     /// An empty table, whose cold pages go to this store, where there is one.
     #[must_use]
     pub fn new(store: Option<Arc<dyn PageStore>>) -> Self {
+        let sizes = store.as_ref().map_or_else(Sizes::default, |store| store.sizes());
         let (pages, last, opened) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        Self { pages, last, voids: 0, opened, looked: Cell::default(), store }
+        Self { pages, last, sizes, voids: 0, opened, looked: Cell::default(), store }
+    }
+
+    /// See [`PageStore::is_broken`].
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.store.as_ref().is_some_and(|store| store.is_broken())
+    }
+
+    /// An empty table whose pages go where this one's go.
+    #[must_use]
+    pub fn emptied(&self) -> Self {
+        Self::new(self.store.clone())
     }
 }
 
@@ -95,6 +106,12 @@ impl<R: Row> Table<R> {
         self.rows(at.page, |rows| rows.get(at.row).map(look))
     }
 
+    /// The first row, where it is in memory as it is.
+    #[must_use]
+    pub fn first_at_hand(&self) -> Option<&R> {
+        self.pages.front().map_or(Some(&self.last), Page::open_rows)?.front()
+    }
+
     /// A row.
     #[must_use]
     pub fn get(&self, at: At) -> Option<R> {
@@ -127,14 +144,14 @@ impl<R: Row> Table<R> {
     /// Puts a row at the end: its key is greater than all others.
     pub fn push(&mut self, row: R) {
         self.last.push_back(row);
-        if self.last.len() < PAGE_ROWS * 2 {
+        if self.last.len() < self.sizes.page_rows * 2 {
             return;
         }
         self.leave_out_voids();
-        if self.last.len() < PAGE_ROWS * 2 {
+        if self.last.len() < self.sizes.page_rows * 2 {
             return;
         }
-        let behind = self.last.split_off(PAGE_ROWS);
+        let behind = self.last.split_off(self.sizes.page_rows);
         let rows = std::mem::replace(&mut self.last, behind);
         self.add(self.pages.len(), rows);
         self.settle();
@@ -271,11 +288,11 @@ impl<R: Row> Table<R> {
     }
 
     fn insert_in(&mut self, page: usize, at: usize, row: R) {
-        let is_page = page < self.pages.len();
+        let (is_page, page_rows) = (page < self.pages.len(), self.sizes.page_rows);
         let rows = self.open(page);
         rows.insert(at.min(rows.len()), row);
-        if is_page && rows.len() >= PAGE_ROWS * 2 {
-            let behind = rows.split_off(PAGE_ROWS);
+        if is_page && rows.len() >= page_rows * 2 {
+            let behind = rows.split_off(page_rows);
             self.add(page + 1, behind);
         }
     }
@@ -290,7 +307,7 @@ impl<R: Row> Table<R> {
 
     /// Packs pages, those that were opened first, until no more are open than may be.
     fn settle(&mut self) {
-        while self.opened.len() > OPEN_PAGES {
+        while self.opened.len() > self.sizes.open_pages {
             let key = self.opened.remove(0);
             let at = self.pages.partition_point(|page| page.first.key() < key);
             let Some(page) = self.pages.get_mut(at).filter(|page| page.first.key() == key) else { continue };
@@ -318,10 +335,11 @@ impl<R: Row> Table<R> {
 
 impl<R: Row> Clone for Table<R> {
     fn clone(&self) -> Self {
-        let Self { pages, last, voids, opened, looked: _, store } = self;
+        let Self { pages, last, sizes, voids, opened, looked: _, store } = self;
         Self {
             pages: pages.clone(),
             last: last.clone(),
+            sizes: *sizes,
             voids: *voids,
             opened: opened.clone(),
             looked: Cell::default(),

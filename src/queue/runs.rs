@@ -3,8 +3,10 @@
 
 mod log;
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
-use ferrymq_pages::{At, Row, Table, Unpacker, put_number, put_signed};
+use ferrymq_pages::{At, PageStore, Row, Table, Unpacker, put_number, put_signed};
 use ferrymq_wire::{Malformed, Reader, Write};
 
 /// Where a message lies: it is the one with this ordinal among those that the entry put into its queue.
@@ -130,6 +132,10 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
+    pub(crate) fn new(pages: Option<Arc<dyn PageStore>>) -> Self {
+        Self { runs: Table::new(pages), ..Self::default() }
+    }
+
     pub(crate) fn len(&self) -> u64 {
         self.live
     }
@@ -218,7 +224,8 @@ impl Runs {
     pub(crate) fn has(&self, place: Place) -> bool {
         let from = self.runs.find(|run| run.place.entry < place.entry);
         let of_entry = self.runs.iter_from(from).take_while(|run| run.place.entry == place.entry);
-        let mut offsets = of_entry.map(|run| place.ordinal.checked_sub(run.place.ordinal).map(|offset| run.has(offset)));
+        let mut offsets =
+            of_entry.map(|run| place.ordinal.checked_sub(run.place.ordinal).map(|offset| run.has(offset)));
         offsets.any(|has| has == Some(true))
     }
 
@@ -230,7 +237,7 @@ impl Runs {
     /// The run with this message, or the one that follows.
     fn find(&self, number: u64) -> At {
         // What is settled is mostly at the front.
-        if self.runs.look(At::FIRST, |run| run.end() > number) == Some(true) {
+        if self.runs.first_at_hand().is_some_and(|run| run.end() > number) {
             return At::FIRST;
         }
         self.runs.find(|run| run.end() <= number)
@@ -253,8 +260,8 @@ impl Runs {
         }
     }
 
-    pub(crate) fn restore(from: &mut Reader) -> Result<Self, Malformed> {
-        let mut all = Self { last: from.u64("last")?, ..Self::default() };
+    pub(crate) fn restore(from: &mut Reader, pages: Option<Arc<dyn PageStore>>) -> Result<Self, Malformed> {
+        let mut all = Self { last: from.u64("last")?, ..Self::new(pages) };
         for _ in 0..from.u64("runs")? {
             let first = from.u64("first")?;
             let count = from.u32("count")?;
@@ -346,7 +353,7 @@ mod tests {
         });
         let mut out = BytesMut::new();
         runs.save(&mut out);
-        let restored = Runs::restore(&mut Reader::new(out.freeze())).unwrap();
+        let restored = Runs::restore(&mut Reader::new(out.freeze()), None).unwrap();
         assert_eq!((restored.len(), restored.bytes(), restored.last()), (71, 710, 74));
         assert_eq!(restored.next(1), Some(2));
         assert_eq!(restored.place(65), None);
@@ -377,7 +384,7 @@ mod tests {
         });
         let mut out = BytesMut::new();
         runs.save(&mut out);
-        for runs in [runs, Runs::restore(&mut Reader::new(out.freeze())).unwrap()] {
+        for runs in [runs, Runs::restore(&mut Reader::new(out.freeze()), None).unwrap()] {
             assert_eq!(runs.len(), all.len() as u64);
             let mut at = 0;
             for (number, place) in &all {

@@ -1,8 +1,9 @@
 //! The queues of one shard: every replica applies the same commands in the same order, and ends in the same state.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
+use ferrymq_pages::PageStore;
 use ferrymq_wire::{Malformed, Reader, Write};
 
 use crate::{
@@ -88,9 +89,23 @@ pub struct ShardMachine {
     entries: Entries,
     /// Of the entry that is being applied: queues that were deleted in it, and how many messages it had put into them.
     deleted: Vec<(QueueId, u32)>,
+    /// Where pages of long queues go.
+    pages: Option<Arc<dyn PageStore>>,
 }
 
 impl ShardMachine {
+    /// Nothing yet. Of long queues, what nobody looks at goes to these pages.
+    #[must_use]
+    pub fn new(pages: Option<Arc<dyn PageStore>>) -> Self {
+        Self { pages, ..Self::default() }
+    }
+
+    /// Where pages of long queues go.
+    #[must_use]
+    pub fn pages(&self) -> Option<Arc<dyn PageStore>> {
+        self.pages.clone()
+    }
+
     /// Applies an entry, and gives the answer that [`decode_outcomes`](crate::decode_outcomes) reads. What cannot be read
     /// has no effect from there on, on every replica alike.
     pub fn apply(&mut self, at: Moment, entry: Bytes, effects: &mut Effects) -> Bytes {
@@ -164,7 +179,7 @@ impl ShardMachine {
     fn run(&mut self, at: Moment, command: Command, effects: &mut Effects) {
         match command {
             Command::Enqueue { queue, message } => {
-                let stored = self.queues.entry(queue).or_default();
+                let stored = self.queues.entry(queue).or_insert_with(|| Queue::new(self.pages.clone()));
                 let mut ordinal = stored.ordinals_used(at.entry);
                 if ordinal == 0 && !self.deleted.is_empty() {
                     ordinal = self.deleted.iter().find(|(id, _)| *id == queue).map_or(0, |(_, used)| *used);
@@ -194,7 +209,7 @@ impl ShardMachine {
                 }
             }
             Command::Create { queue } => {
-                self.queues.entry(queue).or_default();
+                self.queues.entry(queue).or_insert_with(|| Queue::new(self.pages.clone()));
             }
             Command::Delete { queue } => self.delete(at, queue, effects),
             Command::Purge { queue, upto, except } => self.purge(queue, upto, &except, effects),
@@ -290,22 +305,22 @@ impl ShardMachine {
         out.freeze()
     }
 
-    /// The state that was saved by [`ShardMachine::snapshot`], of this or an earlier version.
+    /// The state that was saved by [`ShardMachine::snapshot`], of this or an earlier version; its pages go there.
     ///
     /// # Errors
     ///
     /// [`Malformed`] where it is no such state.
-    pub fn restore(snapshot: Bytes) -> Result<Self, Malformed> {
+    pub fn restore(snapshot: Bytes, pages: Option<Arc<dyn PageStore>>) -> Result<Self, Malformed> {
         let mut from = Reader::new(snapshot);
         match from.u8("format")? {
             SNAPSHOT_FORMAT => {}
             value => return Err(Malformed::Unknown { field: "format", value: value.into() }),
         }
-        let mut machine = Self { progress: Progress::restore(&mut from)?, ..Self::default() };
+        let mut machine = Self { progress: Progress::restore(&mut from)?, pages, ..Self::default() };
         for _ in 0..from.u64("queues")? {
             let id = from.u64("queue")?;
             let id = QueueId::new(id).ok_or(Malformed::Unknown { field: "queue", value: id })?;
-            let queue = Queue::restore(&mut from)?;
+            let queue = Queue::restore(&mut from, machine.pages.clone())?;
             queue.entries().for_each(|(entry, messages)| machine.entries.hold(entry, messages));
             machine.queues.insert(id, queue);
         }
@@ -393,7 +408,7 @@ mod tests {
         shard.apply(entry([(1, put("a")), (2, put("b")), (2, put("b")), (3, put("c"))]));
         assert_eq!(shard.machine.queue(QUEUE).unwrap().len(), 3);
         assert_eq!(["a", "b", "c"], [1, 2, 3].map(|number| shard.body(number).unwrap()).each_ref().map(String::as_str));
-        shard.machine = ShardMachine::restore(shard.machine.snapshot()).unwrap();
+        shard.machine = ShardMachine::restore(shard.machine.snapshot(), None).unwrap();
         assert_eq!(shard.body(3).as_deref(), Some("c"));
     }
 
@@ -471,7 +486,7 @@ mod tests {
         assert_eq!((effects.happened, effects.freed), (vec![Effect::Purged { queue: QUEUE, upto: 3 }], vec![0]));
         let kept = shard.machine.distil(1, shard.log[1].clone()).unwrap();
         shard.log[1] = kept;
-        shard.machine = ShardMachine::restore(shard.machine.snapshot()).unwrap();
+        shard.machine = ShardMachine::restore(shard.machine.snapshot(), None).unwrap();
         let log = shard.machine.queue(QUEUE).unwrap();
         assert_eq!((log.first(), log.last(), log.len()), (4, 6, 3));
         assert_eq!(shard.body(4).as_deref(), Some("d"));
@@ -500,7 +515,7 @@ mod tests {
         shard.write(put("m1"));
         shard.write(put("m2"));
         shard.write(|commands| commands.accept(QUEUE, &[2]));
-        shard.machine = ShardMachine::restore(shard.machine.snapshot()).unwrap();
+        shard.machine = ShardMachine::restore(shard.machine.snapshot(), None).unwrap();
         assert!(shard.machine.needs(0) && !shard.machine.needs(1));
         let effects = shard.write(put("m3"));
         assert_eq!(effects.happened, [Effect::Enqueued { queue: QUEUE, first: 3, count: 1 }]);

@@ -1,9 +1,10 @@
 //! What a queue stores, the same on every replica: which messages there are and where in the log they lie, never the
 //! messages themselves.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::BytesMut;
+use ferrymq_pages::PageStore;
 use ferrymq_wire::{Malformed, Reader, Write};
 
 use crate::runs::{Place, Runs};
@@ -18,6 +19,10 @@ pub struct Queue {
 }
 
 impl Queue {
+    pub(crate) fn new(pages: Option<Arc<dyn PageStore>>) -> Self {
+        Self { runs: Runs::new(pages), returns: BTreeMap::new() }
+    }
+
     /// Messages, handed out ones too.
     #[must_use]
     pub fn len(&self) -> u64 {
@@ -165,8 +170,8 @@ impl Queue {
         }
     }
 
-    pub(crate) fn restore(from: &mut Reader) -> Result<Self, Malformed> {
-        let runs = Runs::restore(from)?;
+    pub(crate) fn restore(from: &mut Reader, pages: Option<Arc<dyn PageStore>>) -> Result<Self, Malformed> {
+        let runs = Runs::restore(from, pages)?;
         let mut returns = BTreeMap::new();
         for _ in 0..from.u64("returns")? {
             returns.insert(from.u64("number")?, from.u32("returns")?);

@@ -83,6 +83,12 @@ impl Failure {
         self.tell.send_replace(Some(format!("snapshot {} cannot be written: {error}", path.display())));
     }
 
+    /// What lay there is lost, and with it the state of a group. Snapshot and log have it: the next start finds it there.
+    pub(crate) fn lost_page(&self, path: &Path, offset: u64, error: &io::Error) {
+        tracing::error!(path = %path.display(), offset, error = error as &dyn Error, "a page is lost");
+        self.tell.send_replace(Some(format!("{} at {offset} is not as it was written: {error}", path.display())));
+    }
+
     pub(crate) fn snapshot(&self, error: &SnapshotError) {
         if let Some(damage) = error.damage() {
             self.damage(&damage);

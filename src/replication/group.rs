@@ -193,7 +193,7 @@ impl<M: Machine> Group<M> {
         #[cfg(feature = "simulation")]
         crate::simulation::Opened { node, group: id, pristine: log.index().is_pristine() }.note();
         let snapshot = store.snapshot(id);
-        let host = Host::new(machine.clone(), log.clone(), snapshot.clone())?;
+        let host = Host::new(machine.clone(), log.clone(), snapshot.clone(), store.pages())?;
         let network = Network { group: id, transport, log: log.clone() };
         let raft = Raft::new(node, config, network, log.clone(), host).await.map_err(io::Error::other)?;
         let (tell, leadership) = watch::channel(Leadership::default());

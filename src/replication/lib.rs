@@ -15,6 +15,7 @@
 //! | `store.rs` | [`Store`]: the journal, opened and sorted by group; upkeep |
 //! | `log.rs`, `log_index.rs`, `kept.rs` | a group's log in the journal, and what the machine needs of it; where all that lies |
 //! | `snapshot.rs`, `incoming.rs` | a machine's state as a file, and as it comes in from another replica |
+//! | `page_file.rs` | pages of long tables that nobody looks at, on the disk for as long as the process runs |
 //! | `damage.rs` | [`Damage`]: what the disk no longer has as it was written, and who is told |
 //! | `verify.rs` | [`verify_snapshots`]: looks at snapshots offline |
 //! | `network.rs` | [`Transport`], and the messages between replicas |
@@ -36,6 +37,7 @@ mod log;
 mod log_index;
 mod machine;
 mod network;
+mod page_file;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod snapshot;

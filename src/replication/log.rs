@@ -230,7 +230,9 @@ impl GroupLog {
                 bytes += position.length as usize;
                 before < limit
             };
-            kept.chain(logged).take_while(fits).collect()
+            let places = kept.chain(logged).take_while(fits).collect();
+            index.whole()?;
+            places
         };
         self.read_records(places)
     }

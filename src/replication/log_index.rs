@@ -1,10 +1,10 @@
 //! Where everything of a group's log lies in the journal.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, io, sync::Arc};
 
 use bytes::Bytes;
 use ferrymq_journal::{Position, RecordHead};
-use ferrymq_pages::Table;
+use ferrymq_pages::{PageStore, Table};
 use ferrymq_wire::Reader;
 
 use crate::{
@@ -63,6 +63,11 @@ pub(crate) struct LogIndex {
 }
 
 impl LogIndex {
+    /// An empty one, that puts pages of what is kept there.
+    pub(crate) fn new(pages: Arc<dyn PageStore>) -> Self {
+        Self { kept: Table::new(Some(pages)), ..Self::default() }
+    }
+
     /// Takes a record that recovery found; gives the positions of what is dead by it.
     pub(crate) fn recover(&mut self, head: &RecordHead<'_>) -> Result<Vec<Position>, String> {
         let text = |error: ferrymq_wire::Malformed| error.to_string();
@@ -141,7 +146,8 @@ impl LogIndex {
 
     /// Forgets all but the vote, and how far the log went; gives what is dead by that.
     pub(crate) fn forget(&mut self, last: LogId, mark: Position) -> Vec<Position> {
-        let before = std::mem::take(self);
+        let emptied = Self { kept: self.kept.emptied(), ..Self::default() };
+        let before = std::mem::replace(self, emptied);
         self.vote = before.vote;
         self.vote_record = before.vote_record;
         self.forgotten = Some(last);
@@ -198,6 +204,11 @@ impl LogIndex {
     /// Keeps an entry here; gives where it was kept before.
     pub(crate) fn keep(&mut self, index: u64, position: Position) -> Option<Position> {
         self.kept.insert(Kept { index, position }).map(|kept| kept.position)
+    }
+
+    /// That nothing was left out of what was given, because it is lost.
+    pub(crate) fn whole(&self) -> io::Result<()> {
+        if self.kept.is_broken() { Err(io::Error::other("a page of what is kept is lost")) } else { Ok(()) }
     }
 
     fn kept_at(&self, index: u64) -> Option<Position> {

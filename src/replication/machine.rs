@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use ferrymq_pages::PageStore;
 use futures::{Stream, StreamExt};
 use openraft::{
     EntryPayload, OptionalSend, RaftSnapshotBuilder,
@@ -72,14 +73,21 @@ pub(crate) struct Host<M> {
     machine: Arc<Mutex<M>>,
     log: GroupLog,
     file: SnapshotFile,
+    /// Where the machine has pages of its state.
+    pages: Arc<dyn PageStore>,
     applied: Option<LogId>,
     membership: StoredMembership,
 }
 
 impl<M: Machine> Host<M> {
     /// The machine, brought to the state of its last snapshot; the log keeps what that needs.
-    pub(crate) fn new(machine: Arc<Mutex<M>>, log: GroupLog, file: SnapshotFile) -> io::Result<Self> {
-        let mut host = Self { machine, log, file, applied: None, membership: StoredMembership::default() };
+    pub(crate) fn new(
+        machine: Arc<Mutex<M>>,
+        log: GroupLog,
+        file: SnapshotFile,
+        pages: Arc<dyn PageStore>,
+    ) -> io::Result<Self> {
+        let mut host = Self { machine, log, file, pages, applied: None, membership: StoredMembership::default() };
         if let Some(saved) = host.file.read().map_err(io::Error::other)? {
             host.take(&saved.meta, saved.snapshot)?;
         }
@@ -122,6 +130,7 @@ impl<M: Machine> RaftStateMachine<Types> for Host<M> {
                         Applied { index: entry.log_id.index, term: entry.log_id.leader_id.term, time: command.time };
                     let mut freed = Vec::new();
                     let reply = lock(&self.machine).apply(at, command.bytes, &mut freed);
+                    whole(&*self.pages)?;
                     self.log.free(&freed);
                     reply
                 }
@@ -136,7 +145,8 @@ impl<M: Machine> RaftStateMachine<Types> for Host<M> {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
-        Builder { meta, bytes: lock(&self.machine).snapshot(), file: self.file.clone() }
+        let bytes = lock(&self.machine).snapshot();
+        Builder { meta, bytes, file: self.file.clone(), pages: self.pages.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
@@ -156,12 +166,19 @@ pub(crate) struct Builder {
     meta: SnapshotMeta,
     bytes: Bytes,
     file: SnapshotFile,
+    pages: Arc<dyn PageStore>,
+}
+
+/// Where a page is lost, what the machine says may be wrong: nobody is to believe it.
+fn whole(pages: &dyn PageStore) -> io::Result<()> {
+    if pages.is_broken() { Err(io::Error::other("a page of the state is lost")) } else { Ok(()) }
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
     type SnapshotData = Bytes;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
+        whole(&*self.pages)?;
         self.file.write(self.meta.clone(), self.bytes.clone()).await?;
         Ok(Snapshot { meta: self.meta.clone(), snapshot: self.bytes.clone() })
     }

@@ -11,12 +11,14 @@ use std::{
 };
 
 use ferrymq_journal::{Disk, Journal, Options, Statistics};
+use ferrymq_pages::PageStore;
 use tokio::sync::watch;
 
 use crate::{
     damage::{Damage, Failure},
     log::GroupLog,
     log_index::LogIndex,
+    page_file::{self, PageFile},
     snapshot::{self, SnapshotError, SnapshotFile},
     task,
     types::GroupId,
@@ -80,6 +82,7 @@ pub struct Store {
     journal: Journal,
     /// The logs of groups: what was found on disk, until it was opened; nothing of those that were.
     logs: Mutex<HashMap<GroupId, Option<LogIndex>>>,
+    pages: Arc<PageFile>,
     failure: Failure,
     /// Indexes of the journal are being written.
     indexing: Arc<AtomicBool>,
@@ -99,9 +102,11 @@ impl Store {
         let path = directory.join("journal");
         let mut groups: HashMap<GroupId, LogIndex> = HashMap::new();
         let mut dead = Vec::new();
+        let failure = Failure::new();
+        let pages = Arc::new(PageFile::new(disk.clone(), directory.join(page_file::NAME), failure.clone()));
         let journal = Journal::open(disk.clone(), &path, options, &mut |head| {
             let group = GroupId::try_from(head.stream).map_err(|_| "a record is of no group")?;
-            dead.extend(groups.entry(group).or_default().recover(&head)?);
+            dead.extend(groups.entry(group).or_insert_with(|| LogIndex::new(pages.clone())).recover(&head)?);
             Ok(())
         })
         .map_err(|source| OpenError::Journal { directory: path, source })?;
@@ -112,10 +117,9 @@ impl Store {
         remove_forgotten(&*disk, &snapshots, &groups)?;
         whole_snapshots(&*disk, &snapshots, &groups)?;
         let logs = groups.into_iter().map(|(group, log)| (group, Some(log))).collect();
-        let failure = Failure::new();
         let told = failure.clone();
         journal.on_damage(move |error| told.read(error));
-        Ok(Self { disk, snapshots, journal, logs: Mutex::new(logs), failure, indexing: Arc::default() })
+        Ok(Self { disk, snapshots, journal, logs: Mutex::new(logs), pages, failure, indexing: Arc::default() })
     }
 
     /// What ended the journal, or made an end necessary, once something has. The process is to stop then, and be started
@@ -129,6 +133,12 @@ impl Store {
     /// next start finds it, for that one must not serve from what is left. Only the first call counts.
     pub fn on_damage(&self, note: impl Fn(&Damage) + Send + Sync + 'static) {
         self.failure.on_damage(Box::new(note));
+    }
+
+    /// Where machines may put what is long of their state and that nobody looks at.
+    #[must_use]
+    pub fn pages(&self) -> Arc<dyn PageStore> {
+        self.pages.clone()
     }
 
     /// There is nothing of any group in it.
@@ -181,7 +191,7 @@ impl Store {
     pub(crate) fn log(&self, group: GroupId) -> io::Result<GroupLog> {
         let known = self.logs.lock().unwrap_or_else(PoisonError::into_inner).insert(group, None);
         let index = match known {
-            None => LogIndex::default(),
+            None => LogIndex::new(self.pages.clone()),
             Some(Some(found)) => found,
             Some(None) => {
                 return Err(io::Error::other(format!(

@@ -30,6 +30,10 @@ impl World {
             for state in node.replica_states() {
                 by_shard.entry(state.shard).or_default().push((broker.ordinal, state));
             }
+            // It has noticed by now where what it said of itself is wrong, and is about to end.
+            if node.failure().borrow().is_some() {
+                return (false, None);
+            }
         }
         let mut agreed = true;
         for (shard, states) in by_shard {

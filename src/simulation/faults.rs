@@ -37,6 +37,8 @@ pub enum Fault {
     FlipInSnapshot,
     /// A bit of a broker's identity is not what it was.
     FlipInIdentity,
+    /// A bit of the pages that a broker has put on its disk is not what it was, while it runs.
+    FlipInPages,
     /// A broker comes back with an empty volume.
     VolumeLost,
     /// A broker comes back with an empty volume, and is cut off as it is taken in.
@@ -61,7 +63,7 @@ pub enum Fault {
 
 impl Fault {
     /// All kinds.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::KillOne,
         Self::KillLeader,
         Self::KillAll,
@@ -76,6 +78,7 @@ impl Fault {
         Self::FlipInJournal,
         Self::FlipInSnapshot,
         Self::FlipInIdentity,
+        Self::FlipInPages,
         Self::VolumeLost,
         Self::ReplacedWhileCutOff,
         Self::CutOneWay,
@@ -220,6 +223,18 @@ impl World {
             Fault::FlipInJournal => self.flip(ordinal, ".journal", fault, coverage, back),
             Fault::FlipInSnapshot => self.flip(ordinal, ".snapshot", fault, coverage, back),
             Fault::FlipInIdentity => self.flip(ordinal, "node.json", fault, coverage, back),
+            Fault::FlipInPages => {
+                let disk = &self.broker(ordinal).disk;
+                let files = disk.files();
+                let pages = files.into_iter().find(|(path, length)| path.ends_with("pages") && *length > 0);
+                let Some((path, length)) = pages else {
+                    tell(self, "has put no pages on its disk");
+                    return None;
+                };
+                let (offset, bit) = (self.chance.below(length), self.chance.below(8) as u8);
+                coverage.hit_where(fault, self.broker(ordinal).disk.flip_bit(&path, offset, bit));
+                tell(self, &format!("runs on, and bit {bit} of byte {offset} of its pages flips"));
+            }
             Fault::VolumeLost => {
                 tell(self, "loses its volume");
                 coverage.hit(fault);

@@ -11,6 +11,9 @@ use tokio::{
     time::Instant,
 };
 
+/// Who all clients are.
+pub(crate) const USER: &str = "simulated";
+
 /// What a client asks for. Done in order.
 pub(crate) enum Ask {
     Declare(QueueDeclaration, oneshot::Sender<bool>),
@@ -35,7 +38,7 @@ impl Connection {
         let (asks, asked) = mpsc::unbounded_channel();
         let (sender, events) = events();
         process.spawn(async move {
-            let identity = Identity { user: "simulated".into() };
+            let identity = Identity { user: USER.into() };
             if let Ok(session) = node.open(&identity, VirtualHostName::root(), sender).await {
                 serve(session, asked).await;
             }

@@ -17,6 +17,8 @@ use std::{
 use clap::Parser;
 use ferrymq_simulation::{Coverage, Flaw, Outcome, simulate};
 
+/// A seed takes a second or two. One that takes this long goes round in circles, and its process ends.
+const ENDS_WITHIN: Duration = Duration::from_secs(300);
 /// Progress is told this often.
 const TELL_EVERY: Duration = Duration::from_secs(5);
 
@@ -63,7 +65,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// Ends this process where the seed does not end: time that is simulated stands still while something is always to be done.
+fn watch(seed: u64) {
+    std::thread::spawn(move || {
+        std::thread::sleep(ENDS_WITHIN);
+        eprintln!("seed {seed} did not end within {} s", ENDS_WITHIN.as_secs());
+        std::process::exit(1);
+    });
+}
+
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
+    watch(seed);
     match simulate(seed, arguments.flaw) {
         Ok(outcome) => {
             if arguments.json {

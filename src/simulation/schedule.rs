@@ -6,7 +6,7 @@ use std::{
 };
 
 use ferrymq_replication::simulation::Flaw;
-use ferrymq_testkit::{Broken, Chance, History};
+use ferrymq_testkit::{Broken, Chance, Event, History};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
@@ -81,8 +81,7 @@ async fn schedule(seed: u64) -> Outcome {
     let history = Arc::new(Mutex::new(History::new(ORDERED)));
     let failure = run(Chance::new(seed), &story, &history, &mut coverage).await.err();
     let history = lock(&history);
-    let is_confirmed =
-        |event: &&(u64, ferrymq_testkit::Event)| matches!(event, (_, ferrymq_testkit::Event::Confirmed { .. }));
+    let is_confirmed = |event: &&(u64, Event)| matches!(event, (_, Event::Confirmed { .. }));
     story.note(history.events().len());
     Outcome {
         seed,
@@ -152,14 +151,19 @@ async fn pass(
 ) -> Result<(), Failure> {
     let until = Instant::now() + time;
     while Instant::now() < until {
-        tokio::time::sleep(LOOK).await;
-        world.look()?;
+        pass_by(world, LOOK).await?;
         while let Some(at) = under_way.iter().position(|fault| fault.until <= Instant::now()) {
             let ended = under_way.remove(at);
             world.end_of(ended, coverage);
         }
     }
     Ok(())
+}
+
+/// Lets so much time go by that ends nothing.
+async fn pass_by(world: &mut World, time: Duration) -> Result<(), Failure> {
+    tokio::time::sleep(time).await;
+    world.look()
 }
 
 async fn wait<T>(
@@ -189,8 +193,7 @@ async fn heal(world: &mut World) -> Result<(), Failure> {
             let state = world.describe().await;
             return Err(world.failure(format_args!("the cluster is not whole in time: {state}")));
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        world.look()?;
+        pass_by(world, Duration::from_millis(100)).await?;
     }
     world.story.tell("the cluster is whole");
     Ok(())
@@ -220,6 +223,10 @@ async fn drain(world: &mut World, clients: &Clients, chance: &mut Chance, queues
             }
         }
         left = still;
+        if !left.is_empty() {
+            // What is refused at once would be asked for again at once, for ever.
+            pass_by(world, LOOK).await?;
+        }
     }
     world.story.tell("all queues are empty");
     Ok(())
@@ -239,12 +246,15 @@ async fn agree(world: &mut World) -> Result<(), Failure> {
         if Instant::now() > until {
             return Err(world.failure("the replicas have not applied the same in time"));
         }
-        tokio::time::sleep(LOOK).await;
-        world.look()?;
+        pass_by(world, LOOK).await?;
     }
 }
 
 fn check(world: &World, history: &Mutex<History>) -> Result<(), Failure> {
+    let is_confirmed = |(_, event): &(u64, Event)| matches!(event, Event::Confirmed { .. });
+    if !lock(history).events().iter().any(is_confirmed) {
+        return Err(world.failure("nothing was confirmed in all that time: no promise was ever made"));
+    }
     let broken = lock(history).check();
     match broken.first() {
         None => Ok(()),

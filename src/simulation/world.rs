@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use ferrymq_broker::{FirstNode, Formation, Node, Settings, StartError, Timing};
+use ferrymq_broker::{FirstNode, FirstUser, Formation, Node, Settings, StartError, Timing};
 use ferrymq_journal::Options;
 use ferrymq_replication::simulation::{Opened, Process};
 use ferrymq_testkit::Chance;
@@ -20,6 +20,7 @@ use crate::{
     Failure, Links, Story,
     broker::{Broker, Life},
     disk::BrokerDisk,
+    front_end::USER,
     reach::Reach,
 };
 
@@ -86,8 +87,9 @@ impl World {
     async fn tell_to_form(&self) -> Result<(), Failure> {
         let nodes = self.up();
         let first = (0..).zip(&nodes).map(|(ordinal, (_, node))| FirstNode { ordinal, uuid: node.uuid(), zone: None });
+        let user = FirstUser { name: USER.into(), password: USER.into(), loopback_only: false };
         let formation =
-            Formation { cluster_id: "simulated".into(), nodes: first.collect(), default_mirrors: 3, users: Vec::new() };
+            Formation { cluster_id: "simulated".into(), nodes: first.collect(), default_mirrors: 3, users: vec![user] };
         let Some((process, node)) = nodes.first().cloned() else { return Ok(()) };
         let formed = process.spawn(async move { node.form(formation).await.map_err(|error| error.to_string()) });
         match timeout(FORM_WITHIN, formed).await {

@@ -170,7 +170,7 @@ impl Inner {
             if !wanted || self.replica(shard).is_some() {
                 continue;
             }
-            let state = ShardState::new(shard, self.backstage());
+            let state = ShardState::new(shard, self.backstage(), Some(self.store.pages()));
             let machine = Arc::new(std::sync::Mutex::new(state));
             let timing = self.settings.timing;
             let group = Group::open(shard, own, self.store.clone(), self.backstage(), machine, timing).await?;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
+use ferrymq_pages::PageStore;
 use ferrymq_queue::{Consumer, ConsumerKey, Effects, Handout, Holding, Moment, Place, QueueId, ShardMachine};
 use ferrymq_replication::{Applied, Machine, NodeId};
 
@@ -57,8 +58,8 @@ pub(crate) struct ShardState {
 }
 
 impl ShardState {
-    pub(crate) fn new(shard: u32, outlet: Arc<dyn Outlet>) -> Self {
-        Self { shard, machine: ShardMachine::default(), lead: None, logs: Logs::default(), outlet }
+    pub(crate) fn new(shard: u32, outlet: Arc<dyn Outlet>, pages: Option<Arc<dyn PageStore>>) -> Self {
+        Self { shard, machine: ShardMachine::new(pages), lead: None, logs: Logs::default(), outlet }
     }
 
     pub(crate) fn machine(&self) -> &ShardMachine {
@@ -300,7 +301,8 @@ impl Machine for ShardState {
     }
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
-        self.machine = ShardMachine::restore(snapshot).map_err(|error| error.to_string())?;
+        let pages = self.machine.pages();
+        self.machine = ShardMachine::restore(snapshot, pages).map_err(|error| error.to_string())?;
         self.logs.restored();
         Ok(())
     }
@@ -377,7 +379,7 @@ mod tests {
     #[test]
     fn a_message_that_is_returned_while_its_body_is_read_goes_only_to_who_gets_it_then() {
         let told = Arc::new(Told::default());
-        let mut state = ShardState::new(1, told.clone());
+        let mut state = ShardState::new(1, told.clone(), None);
         apply(&mut state, 1, |commands| commands.create(QUEUE));
         let message = Message {
             exchange: ExchangeName::default_exchange(),

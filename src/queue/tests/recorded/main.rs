@@ -97,7 +97,7 @@ fn replay(log: &[Entry], way: Way) -> String {
         kept.push((at.entry, bytes.clone()));
         kept.retain(|(entry, _)| machine.needs(*entry));
         if way == Way::Snapshots {
-            machine = ShardMachine::restore(machine.snapshot()).unwrap();
+            machine = ShardMachine::restore(machine.snapshot(), None).unwrap();
         }
         if way == Way::Distilled {
             kept.iter_mut().for_each(|(entry, bytes)| *bytes = machine.distil(*entry, bytes.clone()).unwrap());
