@@ -11,6 +11,7 @@
 //! | `command.rs` | what is replicated, as bytes: requests of nodes, each with commands |
 //! | `shard.rs` | [`ShardMachine`]: the queues of one shard |
 //! | `stored.rs`, `runs.rs` | [`Queue`]: which messages it has, and where in the log they lie |
+//! | `saved.rs`, `runs/save.rs` | [`SavedShard`]: a shard as it was at a moment, written while it goes on |
 //! | `runs/log.rs` | what is asked of a queue that is a log: by time, from an offset on, what is too old |
 //! | `partition.rs` | [`partition_of`]: which partition of a topic a key belongs to |
 //! | `entries.rs`, `opened.rs` | which entries of the log are needed; [`OpenedEntry`]: the messages in one |
@@ -34,6 +35,7 @@ mod partition;
 mod progress;
 mod routing;
 mod runs;
+mod saved;
 mod shard;
 mod stored;
 
@@ -45,6 +47,7 @@ pub use opened::OpenedEntry;
 pub use partition::partition_of;
 pub use routing::Exchange;
 pub use runs::Place;
+pub use saved::SavedShard;
 pub use shard::{Effect, Effects, Moment, ShardMachine};
 pub use stored::Queue;
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use ferrymq_wire::{Malformed, Reader, Write};
+use ferrymq_wire::{Fields, Malformed, Write};
 
 /// How far each node's requests were taken. One place a node: an earlier run's numbers go when a new run begins.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Progress {
     nodes: BTreeMap<u64, Run>,
 }
@@ -57,7 +57,7 @@ impl Progress {
         }
     }
 
-    pub(crate) fn restore(from: &mut Reader) -> Result<Self, Malformed> {
+    pub(crate) fn restore(from: &mut impl Fields) -> Result<Self, Malformed> {
         let mut nodes = BTreeMap::new();
         for _ in 0..from.u32("nodes")? {
             let node = from.u64("node")?;

@@ -2,12 +2,11 @@
 //! queue, however many and however big. Of a long queue, only the runs at its ends are in memory as they are.
 
 mod log;
+mod save;
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use ferrymq_pages::{At, PageStore, Row, Table, Unpacker, put_number, put_signed};
-use ferrymq_wire::{Malformed, Reader, Write};
 
 /// Where a message lies: it is the one with this ordinal among those that the entry put into its queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,46 +241,6 @@ impl Runs {
         }
         self.runs.find(|run| run.end() <= number)
     }
-
-    pub(crate) fn save(&self, out: &mut BytesMut) {
-        out.write_u64(self.last);
-        let live = || self.runs.iter().filter(|run| run.live > 0);
-        out.write_u64(live().count() as u64);
-        for run in live() {
-            out.write_u64(run.first);
-            out.write_u32(run.count);
-            out.write_u64(run.place.entry);
-            out.write_u32(run.place.ordinal);
-            out.write_u64(run.time);
-            out.write_u64(run.bytes);
-            let gone = run.gone.as_deref().unwrap_or_default();
-            out.write_u32(u32::try_from(gone.len()).unwrap_or(u32::MAX));
-            gone.iter().for_each(|word| out.write_u64(*word));
-        }
-    }
-
-    pub(crate) fn restore(from: &mut Reader, pages: Option<Arc<dyn PageStore>>) -> Result<Self, Malformed> {
-        let mut all = Self { last: from.u64("last")?, ..Self::new(pages) };
-        for _ in 0..from.u64("runs")? {
-            let first = from.u64("first")?;
-            let count = from.u32("count")?;
-            let place = Place { entry: from.u64("entry")?, ordinal: from.u32("ordinal")? };
-            let (time, bytes) = (from.u64("time")?, from.u64("bytes")?);
-            let words = from.u32("gone")? as usize;
-            let mut gone = Vec::with_capacity(words.min(from.left() / 8));
-            for _ in 0..words {
-                gone.push(from.u64("gone")?);
-            }
-            let went = gone.iter().map(|word| word.count_ones()).sum::<u32>();
-            let live = count.checked_sub(went).filter(|live| *live > 0);
-            let live = live.ok_or(Malformed::Unknown { field: "gone", value: went.into() })?;
-            let gone = Some(gone).filter(|words| !words.is_empty()).map(Into::into);
-            all.live += u64::from(live);
-            all.bytes += bytes;
-            all.runs.push(Run { first, count, live, place, time, bytes, gone });
-        }
-        Ok(all)
-    }
 }
 
 fn offset_in(run: &Run, number: u64) -> Option<u32> {
@@ -290,7 +249,17 @@ fn offset_in(run: &Run, number: u64) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use ferrymq_wire::Reader;
+
     use super::*;
+    use crate::saved;
+
+    /// The same, once it was written and read.
+    fn restored(runs: &Runs) -> Runs {
+        let mut out = Vec::new();
+        saved::in_pieces(&mut out, |pieces| runs.save(pieces));
+        Runs::restore(&mut Reader::new(out.into()), saved::FORMAT, None).unwrap()
+    }
 
     fn runs(entries: &[(u64, u32)]) -> Runs {
         let mut runs = Runs::default();
@@ -351,9 +320,7 @@ mod tests {
         [1, 65, 71].into_iter().for_each(|number| {
             runs.remove(number);
         });
-        let mut out = BytesMut::new();
-        runs.save(&mut out);
-        let restored = Runs::restore(&mut Reader::new(out.freeze()), None).unwrap();
+        let restored = restored(&runs);
         assert_eq!((restored.len(), restored.bytes(), restored.last()), (71, 710, 74));
         assert_eq!(restored.next(1), Some(2));
         assert_eq!(restored.place(65), None);
@@ -382,9 +349,8 @@ mod tests {
             }
             stays
         });
-        let mut out = BytesMut::new();
-        runs.save(&mut out);
-        for runs in [runs, Runs::restore(&mut Reader::new(out.freeze()), None).unwrap()] {
+        let again = restored(&runs);
+        for runs in [runs, again] {
             assert_eq!(runs.len(), all.len() as u64);
             let mut at = 0;
             for (number, place) in &all {

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ferrymq_pages::PageStore;
-use ferrymq_wire::{Malformed, Reader, Write};
+use ferrymq_wire::{Fields, Malformed, Reader};
 
 use crate::{
     Command, Holding, Numbers, OpenedEntry, Outcome, Queue, QueueId,
@@ -13,9 +13,8 @@ use crate::{
     opened::{self, Commands},
     progress::{Progress, Turn},
     runs::Place,
+    saved::{self, SavedShard},
 };
-
-const SNAPSHOT_FORMAT: u8 = 1;
 
 /// Where and when an entry was committed; the same on every replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,53 +283,39 @@ impl ShardMachine {
         effects.happened.push(Effect::Deleted { queue });
     }
 
-    /// The whole state, as bytes; the messages that are live stay in their entries.
+    /// The whole state as it is now; the messages that are live stay in their entries.
     #[must_use]
-    pub fn snapshot(&self) -> Bytes {
-        let mut out = BytesMut::new();
-        out.write_u8(SNAPSHOT_FORMAT);
-        self.progress.save(&mut out);
-        out.write_u64(self.queues.len() as u64);
-        for (id, queue) in &self.queues {
-            out.write_u64(id.get());
-            queue.save(&mut out);
+    pub fn save(&self) -> SavedShard {
+        let left_out = self.entries.all_left_out().map(|(entry, requests)| (entry, requests.into()));
+        SavedShard {
+            progress: self.progress.clone(),
+            queues: self.queues.iter().map(|(id, queue)| (*id, queue.clone())).collect(),
+            left_out: left_out.collect(),
         }
-        let left_out = self.entries.all_left_out();
-        out.write_u64(left_out.size_hint().0 as u64);
-        for (entry, requests) in left_out {
-            out.write_u64(entry);
-            out.write_u32(u32::try_from(requests.len()).unwrap_or(u32::MAX));
-            requests.iter().for_each(|request| out.write_u32(*request));
-        }
-        out.freeze()
     }
 
-    /// The state that was saved by [`ShardMachine::snapshot`], of this or an earlier version; its pages go there.
+    /// The state that was written by [`SavedShard::write`], of this or an earlier version; its pages go there.
     ///
     /// # Errors
     ///
     /// [`Malformed`] where it is no such state.
-    pub fn restore(snapshot: Bytes, pages: Option<Arc<dyn PageStore>>) -> Result<Self, Malformed> {
-        let mut from = Reader::new(snapshot);
-        match from.u8("format")? {
-            SNAPSHOT_FORMAT => {}
-            value => return Err(Malformed::Unknown { field: "format", value: value.into() }),
+    pub fn restore(from: &mut impl Fields, pages: Option<Arc<dyn PageStore>>) -> Result<Self, Malformed> {
+        let format = from.u8("format")?;
+        if ![saved::FORMAT, saved::FORMAT_OF_WHOLE_RUNS].contains(&format) {
+            return Err(Malformed::Unknown { field: "format", value: format.into() });
         }
-        let mut machine = Self { progress: Progress::restore(&mut from)?, pages, ..Self::default() };
+        let mut machine = Self { progress: Progress::restore(from)?, pages, ..Self::default() };
         for _ in 0..from.u64("queues")? {
             let id = from.u64("queue")?;
             let id = QueueId::new(id).ok_or(Malformed::Unknown { field: "queue", value: id })?;
-            let queue = Queue::restore(&mut from, machine.pages.clone())?;
+            let queue = Queue::restore(from, format, machine.pages.clone())?;
             queue.entries().for_each(|(entry, messages)| machine.entries.hold(entry, messages));
             machine.queues.insert(id, queue);
         }
         for _ in 0..from.u64("entries")? {
             let entry = from.u64("entry")?;
-            let count = from.u32("requests")? as usize;
-            let mut requests = Vec::with_capacity(count.min(from.left() / 4));
-            for _ in 0..count {
-                requests.push(from.u32("request")?);
-            }
+            let count = from.u32("requests")?;
+            let requests = (0..count).map(|_| from.u32("request")).collect::<Result<Vec<u32>, Malformed>>()?;
             machine.entries.leave_out(entry, requests);
         }
         Ok(machine)
@@ -350,8 +335,13 @@ fn within(messages: &Numbers, queue: &Queue) -> impl Iterator<Item = u64> + use<
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+
     use super::*;
-    use crate::{CommandWriter, Request, encode_request, fixture::message};
+    use crate::{
+        CommandWriter, Request, encode_request,
+        fixture::{message, restored},
+    };
 
     const QUEUE: QueueId = QueueId::MIN;
     const TERM: u64 = 4;
@@ -408,7 +398,7 @@ mod tests {
         shard.apply(entry([(1, put("a")), (2, put("b")), (2, put("b")), (3, put("c"))]));
         assert_eq!(shard.machine.queue(QUEUE).unwrap().len(), 3);
         assert_eq!(["a", "b", "c"], [1, 2, 3].map(|number| shard.body(number).unwrap()).each_ref().map(String::as_str));
-        shard.machine = ShardMachine::restore(shard.machine.snapshot(), None).unwrap();
+        shard.machine = restored(&shard.machine);
         assert_eq!(shard.body(3).as_deref(), Some("c"));
     }
 
@@ -486,7 +476,7 @@ mod tests {
         assert_eq!((effects.happened, effects.freed), (vec![Effect::Purged { queue: QUEUE, upto: 3 }], vec![0]));
         let kept = shard.machine.distil(1, shard.log[1].clone()).unwrap();
         shard.log[1] = kept;
-        shard.machine = ShardMachine::restore(shard.machine.snapshot(), None).unwrap();
+        shard.machine = restored(&shard.machine);
         let log = shard.machine.queue(QUEUE).unwrap();
         assert_eq!((log.first(), log.last(), log.len()), (4, 6, 3));
         assert_eq!(shard.body(4).as_deref(), Some("d"));
@@ -515,7 +505,7 @@ mod tests {
         shard.write(put("m1"));
         shard.write(put("m2"));
         shard.write(|commands| commands.accept(QUEUE, &[2]));
-        shard.machine = ShardMachine::restore(shard.machine.snapshot(), None).unwrap();
+        shard.machine = restored(&shard.machine);
         assert!(shard.machine.needs(0) && !shard.machine.needs(1));
         let effects = shard.write(put("m3"));
         assert_eq!(effects.happened, [Effect::Enqueued { queue: QUEUE, first: 3, count: 1 }]);

@@ -3,15 +3,17 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use bytes::BytesMut;
 use ferrymq_pages::PageStore;
-use ferrymq_wire::{Malformed, Reader, Write};
+use ferrymq_wire::{Fields, Malformed, Write};
 
-use crate::runs::{Place, Runs};
+use crate::{
+    runs::{Place, Runs},
+    saved::Pieces,
+};
 
 /// A queue: its messages by number. Numbers count up from 1 and are never used again; the order of the numbers is the
 /// queue's order.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Queue {
     runs: Runs,
     /// How often a message was handed out and came back, where it did.
@@ -161,17 +163,23 @@ impl Queue {
         true
     }
 
-    pub(crate) fn save(&self, out: &mut BytesMut) {
-        self.runs.save(out);
-        out.write_u64(self.returns.len() as u64);
+    pub(crate) fn save<E>(&self, out: &mut Pieces<'_, E>) -> Result<(), E> {
+        self.runs.save(out)?;
+        out.fields().write_u64(self.returns.len() as u64);
         for (number, returns) in &self.returns {
-            out.write_u64(*number);
-            out.write_u32(*returns);
+            out.fields().write_u64(*number);
+            out.fields().write_u32(*returns);
+            out.pass_on()?;
         }
+        Ok(())
     }
 
-    pub(crate) fn restore(from: &mut Reader, pages: Option<Arc<dyn PageStore>>) -> Result<Self, Malformed> {
-        let runs = Runs::restore(from, pages)?;
+    pub(crate) fn restore(
+        from: &mut impl Fields,
+        format: u8,
+        pages: Option<Arc<dyn PageStore>>,
+    ) -> Result<Self, Malformed> {
+        let runs = Runs::restore(from, format, pages)?;
         let mut returns = BTreeMap::new();
         for _ in 0..from.u64("returns")? {
             returns.insert(from.u64("number")?, from.u32("returns")?);

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use crate::{
     blocking::blocking,
     codec,
-    incoming::Incoming,
+    incoming::{self, Incoming},
     log::{GroupLog, KeptEntry},
     machine::{Host, Machine, lock},
     network::{self, Network, Transport},
@@ -45,7 +45,9 @@ const ENTRIES_KEPT: u64 = 128;
 /// How far behind a replica may be, in entries, and still count as in sync.
 const IN_SYNC_WITHIN: u64 = 64;
 /// A log may have this many entries more than its last snapshot before the next is made: each takes memory.
-const SNAPSHOT_AFTER_ENTRIES: usize = 16_384;
+const SNAPSHOT_AFTER_ENTRIES: u64 = 16_384;
+/// Or this many for each MiB of its last snapshot, so that what a snapshot costs is spread over more of them.
+const SNAPSHOT_AFTER_ENTRIES_A_MIB: u64 = 1024;
 /// Bytes of entries written again in one go, so that their segment can be dropped.
 const REWRITTEN_BYTES: usize = 4 << 20;
 
@@ -399,7 +401,11 @@ impl<M: Machine> Group<M> {
         let meta = codec::take_snapshot_meta(&mut from).map_err(text)?;
         let mut answer = vote;
         match from.u8("piece").map_err(text)? {
-            network::SNAPSHOT_BEGINS => self.incoming().begin(),
+            network::SNAPSHOT_BEGINS => {
+                let snapshot = self.snapshot.clone();
+                let file = blocking(move || snapshot.incoming()).await.map_err(|error| error.to_string())?;
+                self.incoming().begin(file);
+            }
             network::SNAPSHOT_ENTRIES => {
                 let mut entries: Vec<KeptEntry> = Vec::new();
                 while !from.is_empty() {
@@ -412,11 +418,17 @@ impl<M: Machine> Group<M> {
             network::SNAPSHOT_STATE => {
                 let offset = from.u64("offset").map_err(text)?;
                 let last = from.u8("last").map_err(text)? == 1;
-                let whole = self.incoming().add(offset, &from.rest(), last)?;
+                let part = from.rest();
+                let (file, length) = (self.incoming().place(offset, part.len())?, part.len());
+                let written = blocking(move || incoming::write(&*file, &part, offset)).await;
+                written.map_err(|error| error.to_string())?;
+                let whole = self.incoming().add(length, last);
                 if let Some(snapshot) = whole {
                     let snapshot = Snapshot { meta, snapshot };
                     let installed = self.raft.install_full_snapshot(vote, snapshot).await;
                     answer = installed.map_err(|error| error.to_string())?.vote;
+                    let snapshot = self.snapshot.clone();
+                    blocking(move || snapshot.remove_incoming()).await.map_err(|error| error.to_string())?;
                 }
             }
             kind => return Err(format!("piece {kind} of a snapshot is unknown; is another node of a newer version?")),
@@ -462,7 +474,8 @@ impl<M: Machine> Group<M> {
         let due = {
             let mut at = self.snapshot_at.lock().unwrap_or_else(PoisonError::into_inner);
             let much = grown.saturating_sub(*at) >= SNAPSHOT_AFTER_BYTES.max(self.snapshot.size());
-            let due = much || holds || entries >= SNAPSHOT_AFTER_ENTRIES;
+            let many = SNAPSHOT_AFTER_ENTRIES.max((self.snapshot.size() >> 20) * SNAPSHOT_AFTER_ENTRIES_A_MIB);
+            let due = much || holds || entries as u64 >= many;
             if due {
                 *at = grown;
             }

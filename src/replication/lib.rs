@@ -14,7 +14,7 @@
 //! | `machine.rs` | [`Machine`]: what is replicated; how entries reach it, how it is saved and restored |
 //! | `store.rs` | [`Store`]: the journal, opened and sorted by group; upkeep |
 //! | `log.rs`, `log_index.rs`, `kept.rs` | a group's log in the journal, and what the machine needs of it; where all that lies |
-//! | `snapshot.rs`, `incoming.rs` | a machine's state as a file, and as it comes in from another replica |
+//! | `snapshot.rs`, `incoming.rs`, `state.rs` | a machine's state as a file, and as it comes in from another replica; a piece of it in memory at a time |
 //! | `page_file.rs` | pages of long tables that nobody looks at, on the disk for as long as the process runs |
 //! | `damage.rs` | [`Damage`]: what the disk no longer has as it was written, and who is told |
 //! | `verify.rs` | [`verify_snapshots`]: looks at snapshots offline |
@@ -41,6 +41,7 @@ mod page_file;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod snapshot;
+mod state;
 mod store;
 pub mod task;
 mod types;
@@ -51,6 +52,7 @@ pub use group::{Group, GroupView, Leadership, Pending, ProposeError, Reconfigure
 pub use machine::{Applied, Machine};
 pub use network::{Lane, Transport, TransportError};
 pub use snapshot::SnapshotError;
+pub use state::{State, StateReader, in_memory};
 pub use store::{OpenError, Store};
 pub use types::{GroupId, NodeId};
 pub use verify::{SnapshotReport, verify_snapshots};

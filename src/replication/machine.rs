@@ -16,6 +16,7 @@ use openraft::{
 use crate::{
     log::GroupLog,
     snapshot::SnapshotFile,
+    state::{Saved, State, StateReader},
     types::{LogId, Snapshot, SnapshotMeta, StoredMembership, Types},
 };
 
@@ -52,15 +53,16 @@ pub trait Machine: Send + 'static {
         command
     }
 
-    /// The whole state, without the entries that it needs.
-    fn snapshot(&self) -> Bytes;
+    /// The whole state as it is now, without the entries that it needs. Called with the machine locked: what takes long
+    /// is left to the writing.
+    fn snapshot(&self) -> Box<dyn State>;
 
-    /// Takes the whole state from what [`Machine::snapshot`] of this or an earlier version gave.
+    /// Takes the whole state from what [`Machine::snapshot`] of this or an earlier version wrote.
     ///
     /// # Errors
     ///
     /// A sentence that says what could not be read. The state is then as before.
-    fn restore(&mut self, snapshot: Bytes) -> Result<(), String>;
+    fn restore(&mut self, from: &mut StateReader) -> Result<(), String>;
 }
 
 /// Locks a machine. A thread that panicked while it held the lock ends the process, so poison is never seen.
@@ -97,8 +99,10 @@ impl<M: Machine> Host<M> {
         Ok(host)
     }
 
-    fn take(&mut self, meta: &SnapshotMeta, bytes: Bytes) -> io::Result<()> {
-        lock(&self.machine).restore(bytes).map_err(io::Error::other)?;
+    fn take(&mut self, meta: &SnapshotMeta, saved: Saved) -> io::Result<()> {
+        let mut from = StateReader::new(saved);
+        let restored = lock(&self.machine).restore(&mut from);
+        restored.map_err(|what| from.failed().unwrap_or_else(|| io::Error::other(what)))?;
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         Ok(())
@@ -106,7 +110,7 @@ impl<M: Machine> Host<M> {
 }
 
 impl<M: Machine> RaftStateMachine<Types> for Host<M> {
-    type SnapshotData = Bytes;
+    type SnapshotData = Saved;
     type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> Result<(Option<LogId>, StoredMembership), io::Error> {
@@ -145,13 +149,13 @@ impl<M: Machine> RaftStateMachine<Types> for Host<M> {
 
     async fn get_snapshot_builder(&mut self) -> Builder {
         let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
-        let bytes = lock(&self.machine).snapshot();
-        Builder { meta, bytes, file: self.file.clone(), pages: self.pages.clone() }
+        let state = WholeState { state: lock(&self.machine).snapshot(), pages: self.pages.clone() };
+        Builder { meta, state: Mutex::new(Some(Box::new(state))), file: self.file.clone() }
     }
 
-    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Bytes) -> Result<(), io::Error> {
-        self.file.write(meta.clone(), snapshot.clone()).await?;
-        self.take(meta, snapshot)?;
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Saved) -> Result<(), io::Error> {
+        let written = self.file.write(meta.clone(), Box::new(snapshot)).await?;
+        self.take(meta, written.snapshot)?;
         self.log.sweep(meta.last_log_id.map_or(0, |id| id.index));
         Ok(())
     }
@@ -164,9 +168,22 @@ impl<M: Machine> RaftStateMachine<Types> for Host<M> {
 /// Writes the state that a machine had when this was made.
 pub(crate) struct Builder {
     meta: SnapshotMeta,
-    bytes: Bytes,
+    /// Taken once. Locked only because openraft wants to share this.
+    state: Mutex<Option<Box<dyn State>>>,
     file: SnapshotFile,
+}
+
+/// A state that is an error where part of it is lost.
+struct WholeState {
+    state: Box<dyn State>,
     pages: Arc<dyn PageStore>,
+}
+
+impl State for WholeState {
+    fn write(&self, pass: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        self.state.write(pass)?;
+        whole(&*self.pages)
+    }
 }
 
 /// Where a page is lost, what the machine says may be wrong: nobody is to believe it.
@@ -175,11 +192,15 @@ fn whole(pages: &dyn PageStore) -> io::Result<()> {
 }
 
 impl RaftSnapshotBuilder<Types> for Builder {
-    type SnapshotData = Bytes;
+    type SnapshotData = Saved;
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
-        whole(&*self.pages)?;
-        self.file.write(self.meta.clone(), self.bytes.clone()).await?;
-        Ok(Snapshot { meta: self.meta.clone(), snapshot: self.bytes.clone() })
+        let state = self
+            .state
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+            .ok_or_else(|| io::Error::other("this snapshot was built already"))?;
+        self.file.write(self.meta.clone(), state).await
     }
 }

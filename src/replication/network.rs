@@ -19,6 +19,7 @@ use crate::{
     codec,
     log::{GroupLog, KeptEntry},
     log_index,
+    state::Saved,
     types::{GroupId, NodeId, Snapshot, Types, Vote},
 };
 
@@ -148,13 +149,14 @@ impl Connection {
                 return Ok(SnapshotResponse::new(theirs));
             }
         }
-        let total = snapshot.snapshot.len();
         let mut offset = 0;
         loop {
-            let chunk = snapshot.snapshot.slice(offset..total.min(offset + CHUNK));
-            let last = offset + chunk.len() == total;
+            let saved = snapshot.snapshot.clone();
+            let chunk = blocking(move || saved.read(offset, CHUNK)).await;
+            let chunk = chunk.map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
+            let last = offset + chunk.len() as u64 == snapshot.snapshot.length();
             let put = |out: &mut BytesMut| {
-                out.write_u64(offset as u64);
+                out.write_u64(offset);
                 out.write_u8(u8::from(last));
                 out.extend_from_slice(&chunk);
             };
@@ -162,7 +164,7 @@ impl Connection {
             if last || theirs != *vote {
                 return Ok(SnapshotResponse::new(theirs));
             }
-            offset += chunk.len();
+            offset += chunk.len() as u64;
         }
     }
 
@@ -197,7 +199,7 @@ fn malformed(error: ferrymq_wire::Malformed) -> RPCError<Types> {
 }
 
 impl RaftNetworkV2<Types> for Connection {
-    type SnapshotData = Bytes;
+    type SnapshotData = Saved;
 
     async fn append_entries(
         &mut self,

@@ -10,14 +10,15 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Bytes, BytesMut};
-use ferrymq_journal::{Disk, atomic_file};
+use bytes::BytesMut;
+use ferrymq_journal::{Disk, DiskFile, atomic_file};
 use ferrymq_wire::{Malformed, Reader, Write};
 
 use crate::{
     blocking::blocking,
     codec,
     damage::{Damage, Failure},
+    state::{Saved, State},
     types::{GroupId, Snapshot, SnapshotMeta},
 };
 
@@ -79,6 +80,11 @@ impl SnapshotError {
 /// How often a snapshot is tried again where the disk is full.
 const FULL_RETRY: Duration = Duration::from_secs(1);
 const SUFFIX: &str = ".snapshot";
+const INCOMING: &str = "incoming";
+/// The checksum of all behind it comes first.
+const CHECKSUM_BYTES: u64 = 4;
+/// More than what comes before the state takes.
+const MAX_HEAD_BYTES: usize = 256 << 10;
 
 /// The name of a group's file.
 pub(crate) fn name_of(group: GroupId) -> String {
@@ -130,7 +136,7 @@ impl SnapshotFile {
         blocking(move || remove(&*disk, &path)).await
     }
 
-    /// Damage is reported, and ends the node.
+    /// Checks every byte of it. Damage is reported, and ends the node.
     pub(crate) fn read(&self) -> Result<Option<Snapshot>, SnapshotError> {
         let read = read(&*self.disk, &self.path).inspect_err(|error| self.failure.snapshot(error))?;
         let Some((snapshot, size)) = read else { return Ok(None) };
@@ -138,62 +144,124 @@ impl SnapshotFile {
         Ok(Some(snapshot))
     }
 
-    /// Writes it. Waits where the disk is full; anything else that goes wrong ends the node.
-    pub(crate) async fn write(&self, meta: SnapshotMeta, bytes: Bytes) -> io::Result<()> {
+    /// Writes it, and gives what lies there then. Waits where the disk is full; anything else that goes wrong ends the node.
+    pub(crate) async fn write(&self, meta: SnapshotMeta, state: Box<dyn State>) -> io::Result<Snapshot> {
         let mut told = false;
+        let mut state = Some(state);
         loop {
-            match self.try_write(meta.clone(), bytes.clone()).await {
+            let (again, written) = self.try_write(meta.clone(), state.take()).await?;
+            match written {
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => {
                     if !told {
                         tracing::warn!(path = %self.path.display(), "the disk is full: a snapshot waits to be written");
                     }
                     told = true;
+                    state = again;
                     tokio::time::sleep(FULL_RETRY).await;
                 }
-                done => return done,
+                done => return Ok(Snapshot { meta, snapshot: done? }),
             }
         }
     }
 
-    async fn try_write(&self, meta: SnapshotMeta, bytes: Bytes) -> io::Result<()> {
+    /// Gives back the state, which is to be written again where the disk was full.
+    async fn try_write(
+        &self,
+        meta: SnapshotMeta,
+        state: Option<Box<dyn State>>,
+    ) -> io::Result<(Option<Box<dyn State>>, io::Result<Saved>)> {
         let (disk, path, open) = (self.disk.clone(), self.path.clone(), self.open.clone());
-        let failure = self.failure.clone();
-        let written = blocking(move || {
+        let (failure, size) = (self.failure.clone(), self.size.clone());
+        blocking(move || {
             let open = open.lock().unwrap_or_else(PoisonError::into_inner);
-            if !*open {
-                return Err(io::Error::other("the replica has stopped"));
+            let Some(state) = state.filter(|_| *open) else { return Err(io::Error::other("the replica has stopped")) };
+            let written = write(&*disk, &path, &meta, &*state).inspect_err(|error| {
+                if error.kind() != io::ErrorKind::StorageFull {
+                    failure.unwritable(&path, error);
+                }
+            });
+            if let Ok((_, bytes)) = &written {
+                size.store(*bytes, Ordering::Relaxed);
             }
-            let mut out = BytesMut::with_capacity(bytes.len() + 256);
-            out.write_u32(0);
-            out.write_u32(MAGIC);
-            out.write_u8(FORMAT);
-            codec::put_snapshot_meta(&mut out, &meta);
-            out.extend_from_slice(&bytes);
-            let sum = checksum(&out[4..]);
-            out[..4].copy_from_slice(&sum.to_le_bytes());
-            atomic_file::replace(&*disk, &path, &out)
-                .inspect_err(|error| {
-                    if error.kind() != io::ErrorKind::StorageFull {
-                        failure.unwritable(&path, error);
-                    }
-                })
-                .map(|()| out.len() as u64)
-        });
-        let size = written.await?;
-        self.size.store(size, Ordering::Relaxed);
-        Ok(())
+            Ok((Some(state), written.map(|(saved, _)| saved)))
+        })
+        .await
+    }
+
+    /// A file for a state that comes in by pieces. It means nothing after a crash.
+    pub(crate) fn incoming(&self) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.create(&self.path.with_extension(INCOMING))
+    }
+
+    /// Removes that file.
+    pub(crate) fn remove_incoming(&self) -> io::Result<()> {
+        match self.disk.remove(&self.path.with_extension(INCOMING)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 }
 
-/// The snapshot in a file, and the file's bytes; none where there is no such file.
+/// Writes a snapshot in the place of the one before; gives where its state lies, and the file's bytes.
+fn write(disk: &dyn Disk, path: &Path, meta: &SnapshotMeta, state: &dyn State) -> io::Result<(Saved, u64)> {
+    let replacement = atomic_file::Replacement::begin(disk, path)?;
+    let file = replacement.file().clone();
+    let mut head = BytesMut::new();
+    head.write_u32(MAGIC);
+    head.write_u8(FORMAT);
+    codec::put_snapshot_meta(&mut head, meta);
+    let mut checksum = Checksum::default();
+    checksum.add(&head);
+    file.write_at(&head, CHECKSUM_BYTES)?;
+    let from = CHECKSUM_BYTES + head.len() as u64;
+    let mut end = from;
+    state.write(&mut |piece| {
+        checksum.add(piece);
+        file.write_at(piece, end)?;
+        end += piece.len() as u64;
+        Ok(())
+    })?;
+    file.write_at(&checksum.sum().to_le_bytes(), 0)?;
+    replacement.finish()?;
+    Ok((Saved::new(file, from, end - from), end))
+}
+
+/// The snapshot in a file, every byte of it checked, and the file's bytes; none where there is no such file.
 pub(crate) fn read(disk: &dyn Disk, path: &Path) -> Result<Option<(Snapshot, u64)>, SnapshotError> {
-    let bytes = match atomic_file::read(disk, path) {
-        Ok(bytes) => bytes,
+    let unreadable = |source| SnapshotError::Read { path: path.to_owned(), source };
+    let file = match disk.open(path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(SnapshotError::Read { path: path.to_owned(), source }),
+        Err(source) => return Err(unreadable(source)),
     };
-    let size = bytes.len() as u64;
-    parse(path, bytes).map(|snapshot| Some((snapshot, size)))
+    let bytes = file.length().map_err(unreadable)?;
+    let damaged = |expected, found| SnapshotError::Damaged { path: path.to_owned(), expected, found };
+    let Some(length) = bytes.checked_sub(CHECKSUM_BYTES) else { return Err(damaged(0, 0)) };
+    let mut expected = [0; CHECKSUM_BYTES as usize];
+    file.read_at(&mut expected, 0).map_err(unreadable)?;
+    let (expected, body) = (u32::from_le_bytes(expected), Saved::new(file.clone(), CHECKSUM_BYTES, length));
+    let mut checksum = Checksum::default();
+    let add = &mut |piece: &[u8]| {
+        checksum.add(piece);
+        Ok(())
+    };
+    body.write(add).map_err(unreadable)?;
+    let found = checksum.sum();
+    if found != expected {
+        return Err(damaged(expected, found));
+    }
+    let malformed = |source| SnapshotError::Malformed { path: path.to_owned(), source };
+    // What says of when it is comes first, and is short.
+    let head = body.read(0, MAX_HEAD_BYTES).map_err(unreadable)?;
+    let mut from = Reader::new(head.clone());
+    let magic = from.u32("magic").map_err(malformed)?;
+    let format = from.u8("format").map_err(malformed)?;
+    if magic != MAGIC || format != FORMAT {
+        return Err(malformed(Malformed::Unknown { field: "format", value: format.into() }));
+    }
+    let meta = codec::take_snapshot_meta(&mut from).map_err(malformed)?;
+    let head = (head.len() - from.left()) as u64;
+    Ok(Some((Snapshot { meta, snapshot: Saved::new(file, CHECKSUM_BYTES + head, length - head) }, bytes)))
 }
 
 /// Removes a snapshot, where it is there; returns when that is on disk.
@@ -204,26 +272,21 @@ pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
-fn parse(path: &Path, bytes: Bytes) -> Result<Snapshot, SnapshotError> {
-    let malformed = |source| SnapshotError::Malformed { path: path.to_owned(), source };
-    let damaged = |expected, found| SnapshotError::Damaged { path: path.to_owned(), expected, found };
-    let mut from = Reader::new(bytes);
-    let expected = from.u32("checksum").map_err(|_| damaged(0, 0))?;
-    let body = from.rest();
-    let found = checksum(&body);
-    if found != expected {
-        return Err(damaged(expected, found));
+#[derive(Debug)]
+struct Checksum(crc_fast::Digest);
+
+impl Default for Checksum {
+    fn default() -> Self {
+        Self(crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi))
     }
-    let mut from = Reader::new(body);
-    let magic = from.u32("magic").map_err(malformed)?;
-    let format = from.u8("format").map_err(malformed)?;
-    if magic != MAGIC || format != FORMAT {
-        return Err(malformed(Malformed::Unknown { field: "format", value: format.into() }));
-    }
-    let meta = codec::take_snapshot_meta(&mut from).map_err(malformed)?;
-    Ok(Snapshot { meta, snapshot: from.rest() })
 }
 
-fn checksum(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+impl Checksum {
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn sum(&self) -> u32 {
+        self.0.finalize() as u32
+    }
 }

@@ -5,6 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use openraft::type_config::alias;
 
+use crate::state::Saved;
+
 /// A node's number in its cluster.
 pub type NodeId = u64;
 
@@ -57,7 +59,7 @@ pub(crate) type Payload = openraft::EntryPayload<Command, u64, openraft::EmptyNo
 pub(crate) type Membership = openraft::Membership<u64, openraft::EmptyNode>;
 pub(crate) type StoredMembership = alias::StoredMembershipOf<Types>;
 pub(crate) type SnapshotMeta = alias::SnapshotMetaOf<Types>;
-pub(crate) type Snapshot = alias::SnapshotOf<Types, Bytes>;
+pub(crate) type Snapshot = alias::SnapshotOf<Types, Saved>;
 
 pub(crate) fn log_id(term: u64, index: u64) -> LogId {
     LogId::new(openraft::vote::leader_id_std::CommittedLeaderId::new(term), index)

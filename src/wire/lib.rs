@@ -112,6 +112,59 @@ impl Reader {
     }
 }
 
+/// Fields that are taken one after another: from a buffer, or from what comes by pieces.
+pub trait Fields {
+    /// Takes an integer.
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed::Short`] where too few bytes are left; so for all of them.
+    fn u8(&mut self, field: &'static str) -> Result<u8, Malformed>;
+
+    /// Takes an integer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fields::u8`].
+    fn u32(&mut self, field: &'static str) -> Result<u32, Malformed>;
+
+    /// Takes an integer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fields::u8`].
+    fn u64(&mut self, field: &'static str) -> Result<u64, Malformed>;
+
+    /// Takes so many bytes, which are at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fields::u8`]; [`Malformed::Unknown`] where they are more.
+    fn bytes_within(&mut self, field: &'static str, limit: u32) -> Result<Bytes, Malformed>;
+}
+
+impl Fields for Reader {
+    fn u8(&mut self, field: &'static str) -> Result<u8, Malformed> {
+        Self::u8(self, field)
+    }
+
+    fn u32(&mut self, field: &'static str) -> Result<u32, Malformed> {
+        Self::u32(self, field)
+    }
+
+    fn u64(&mut self, field: &'static str) -> Result<u64, Malformed> {
+        Self::u64(self, field)
+    }
+
+    fn bytes_within(&mut self, field: &'static str, limit: u32) -> Result<Bytes, Malformed> {
+        let bytes = self.bytes(field)?;
+        if bytes.len() > limit as usize {
+            return Err(Malformed::Unknown { field, value: bytes.len() as u64 });
+        }
+        Ok(bytes)
+    }
+}
+
 /// Puts fields at the end of a buffer.
 pub trait Write: BufMut {
     /// Puts an 8-bit integer.

@@ -373,13 +373,13 @@ mod tests {
     #[test]
     fn a_snapshot_has_the_logs_and_one_without_any_is_as_it_was_before_there_were_logs() {
         let mut machine = formed();
-        assert_eq!(machine.snapshot().first(), Some(&1));
-        let before = machine.snapshot();
+        assert_eq!(machine.saved().first(), Some(&1));
+        let before = machine.saved();
         declare(&mut machine.catalogue, 2);
-        let saved = machine.snapshot();
-        machine.restore(before).unwrap();
+        let saved = machine.saved();
+        machine.take(&before).unwrap();
         assert_eq!(machine.catalogue.partitions_of(&topic(&[])), Vec::<String>::new());
-        machine.restore(saved).unwrap();
+        machine.take(&saved).unwrap();
         assert_eq!(routed(&machine.catalogue, "k", Some(1), &AtomicU32::new(0)), ["paid", "life-1"]);
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use ferrymq_replication::{Applied, Machine};
+use ferrymq_replication::{Applied, Machine, State, StateReader};
 use tokio::sync::watch;
 
 use super::{
@@ -74,7 +74,18 @@ impl Machine for CatalogueMachine {
         postcard::to_allocvec(&answer).map(Bytes::from).unwrap_or_default()
     }
 
-    fn snapshot(&self) -> Bytes {
+    fn snapshot(&self) -> Box<dyn State> {
+        Box::new(self.saved())
+    }
+
+    fn restore(&mut self, from: &mut StateReader) -> Result<(), String> {
+        self.take(&from.whole()?)
+    }
+}
+
+impl CatalogueMachine {
+    /// The whole state, as bytes.
+    pub(super) fn saved(&self) -> Bytes {
         let Catalogue { records, logs, draining, users, .. } = &self.catalogue;
         let saved = if !users.is_untouched() {
             postcard::to_extend(&(records, logs, draining, users), vec![VERSION_WITH_USERS])
@@ -88,7 +99,8 @@ impl Machine for CatalogueMachine {
         saved.map(Bytes::from).unwrap_or_default()
     }
 
-    fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
+    /// Takes the whole state from what [`CatalogueMachine::saved`] of this or an earlier version gave.
+    pub(super) fn take(&mut self, snapshot: &[u8]) -> Result<(), String> {
         type Read = (Records, LogRecords, BTreeSet<u64>, DeclaredUsers);
         let none = DeclaredUsers::default;
         let read: Result<Read, _> = match snapshot.split_first() {

@@ -368,7 +368,7 @@ mod tests {
         machine.catalogue = of(&[None; 4], 3);
         drain(&mut machine.catalogue, 0, true);
         let (mut other, _) = CatalogueMachine::new();
-        other.restore(machine.snapshot()).unwrap();
+        other.take(&machine.saved()).unwrap();
         assert_eq!(other.catalogue.draining, BTreeSet::from([1]));
         assert_eq!(other.catalogue.records.shards, machine.catalogue.records.shards);
     }

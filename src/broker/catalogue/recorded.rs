@@ -39,7 +39,7 @@ fn every_version_makes_the_same_of_a_log() {
         assert_eq!(replay(&log, true).0, state, "{}, by snapshots after every command", path.display());
         let snapshot = fs::read_to_string(path.with_extension("snapshot")).unwrap();
         let mut machine = CatalogueMachine::new().0;
-        machine.restore(bytes(snapshot.trim_end())).unwrap();
+        machine.take(&bytes(snapshot.trim_end())).unwrap();
         assert!(state.ends_with(&in_words(&machine.catalogue)), "{}, from its snapshot", path.display());
     }
 }
@@ -54,7 +54,7 @@ fn record() {
     let (state, machine) = replay(&log, false);
     fs::create_dir_all(FOLDER).unwrap();
     fs::write(&path, lines).unwrap();
-    fs::write(path.with_extension("snapshot"), hex(&machine.snapshot()) + "\n").unwrap();
+    fs::write(path.with_extension("snapshot"), hex(&machine.saved()) + "\n").unwrap();
     fs::write(path.with_extension("state"), state).unwrap();
 }
 
@@ -65,9 +65,9 @@ fn replay(log: &[Bytes], snapshots: bool) -> (String, CatalogueMachine) {
         let answer = machine.apply(Applied { index, term: 1, time: 0 }, command.clone(), &mut Vec::new());
         writeln!(text, "{index}: {}", answered(&CatalogueMachine::decode(&answer).unwrap())).unwrap();
         if snapshots {
-            let snapshot = machine.snapshot();
+            let snapshot = machine.saved();
             machine = CatalogueMachine::new().0;
-            machine.restore(snapshot).unwrap();
+            machine.take(&snapshot).unwrap();
         }
     }
     text.push_str(&in_words(&machine.catalogue));

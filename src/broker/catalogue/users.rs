@@ -289,11 +289,11 @@ mod tests {
     fn declared_users_are_in_the_snapshot_and_nothing_changes_without_them() {
         let (mut machine, _) = CatalogueMachine::new();
         machine.catalogue = formed();
-        assert_eq!(machine.snapshot().first(), Some(&1));
+        assert_eq!(machine.saved().first(), Some(&1));
         declare(&mut machine.catalogue, spec("a", "1"), Some("hash"));
         let (mut other, _) = CatalogueMachine::new();
         let version = other.catalogue.users_version();
-        other.restore(machine.snapshot()).unwrap();
+        other.take(&machine.saved()).unwrap();
         assert_eq!(other.catalogue.users, machine.catalogue.users);
         assert_eq!(number(&other.catalogue), Some(1));
         // Who looked at users before looks again.

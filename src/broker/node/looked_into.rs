@@ -2,7 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use ferrymq_replication::{Group, Machine};
+use ferrymq_replication::{Group, Machine, in_memory};
 
 use super::Node;
 use crate::catalogue::CATALOGUE_GROUP;
@@ -38,7 +38,9 @@ impl Node {
 fn state_of<M: Machine>(shard: u32, group: &Group<M>) -> ReplicaState {
     let view = group.view();
     let mut digest = DefaultHasher::new();
-    group.machine().snapshot().hash(&mut digest);
+    let state = group.machine().snapshot();
+    // One that cannot be written ends its node.
+    in_memory(&*state).unwrap_or_default().hash(&mut digest);
     let (digest, leading) = (digest.finish(), view.leadership.leading);
     ReplicaState { shard, applied: view.applied, digest, leading, failed: view.failed }
 }

@@ -1,11 +1,13 @@
 //! The replicated machine of a shard, and the hand-outs while this replica leads.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 use bytes::Bytes;
 use ferrymq_pages::PageStore;
-use ferrymq_queue::{Consumer, ConsumerKey, Effects, Handout, Holding, Moment, Place, QueueId, ShardMachine};
-use ferrymq_replication::{Applied, Machine, NodeId};
+use ferrymq_queue::{
+    Consumer, ConsumerKey, Effects, Handout, Holding, Moment, Place, QueueId, SavedShard, ShardMachine,
+};
+use ferrymq_replication::{Applied, Machine, NodeId, State, StateReader};
 
 use super::{lead::Lead, logs::Logs};
 use crate::{
@@ -296,15 +298,23 @@ impl Machine for ShardState {
         self.machine.distil(index, command).unwrap_or_default()
     }
 
-    fn snapshot(&self) -> Bytes {
-        self.machine.snapshot()
+    fn snapshot(&self) -> Box<dyn State> {
+        Box::new(Saved(self.machine.save()))
     }
 
-    fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
+    fn restore(&mut self, from: &mut StateReader) -> Result<(), String> {
         let pages = self.machine.pages();
-        self.machine = ShardMachine::restore(snapshot, pages).map_err(|error| error.to_string())?;
+        self.machine = ShardMachine::restore(from, pages).map_err(|error| error.to_string())?;
         self.logs.restored();
         Ok(())
+    }
+}
+
+struct Saved(SavedShard);
+
+impl State for Saved {
+    fn write(&self, pass: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        self.0.write(pass)
     }
 }
 

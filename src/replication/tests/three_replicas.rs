@@ -13,7 +13,9 @@ use std::{
 
 use bytes::Bytes;
 use ferrymq_journal::{Options, SystemDisk};
-use ferrymq_replication::{Applied, Group, GroupId, Lane, Machine, NodeId, Store, Timing, Transport, TransportError};
+use ferrymq_replication::{
+    Applied, Group, GroupId, Lane, Machine, NodeId, State, StateReader, Store, Timing, Transport, TransportError,
+};
 use tempfile::TempDir;
 
 /// Keeps in mind which words it was told, in order, and leaves them in the log; `-` makes it forget the second.
@@ -34,12 +36,12 @@ impl Machine for Memory {
         self.0.contains(&index)
     }
 
-    fn snapshot(&self) -> Bytes {
-        Bytes::from(self.0.iter().map(u64::to_string).collect::<Vec<_>>().join("\n"))
+    fn snapshot(&self) -> Box<dyn State> {
+        Box::new(Bytes::from(self.0.iter().map(u64::to_string).collect::<Vec<_>>().join("\n")))
     }
 
-    fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
-        let text = String::from_utf8(snapshot.to_vec()).map_err(|error| error.to_string())?;
+    fn restore(&mut self, from: &mut StateReader) -> Result<(), String> {
+        let text = String::from_utf8(from.whole()?.to_vec()).map_err(|error| error.to_string())?;
         self.0 = text.lines().map(|line| line.parse().unwrap()).collect();
         Ok(())
     }

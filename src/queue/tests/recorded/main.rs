@@ -20,6 +20,7 @@ use ferrymq_queue::{
     CommandWriter, Effect, Effects, Holding, Moment, Outcome, QueueId, Request, ShardMachine, decode_message,
     decode_outcomes, encode_request,
 };
+use ferrymq_wire::Reader;
 
 /// Cargo runs tests in their package's folder.
 const FOLDER: &str = "tests/recorded";
@@ -97,7 +98,13 @@ fn replay(log: &[Entry], way: Way) -> String {
         kept.push((at.entry, bytes.clone()));
         kept.retain(|(entry, _)| machine.needs(*entry));
         if way == Way::Snapshots {
-            machine = ShardMachine::restore(machine.snapshot(), None).unwrap();
+            let mut saved = Vec::new();
+            let written: Result<(), std::io::Error> = machine.save().write(&mut |piece| {
+                saved.extend_from_slice(piece);
+                Ok(())
+            });
+            written.unwrap();
+            machine = ShardMachine::restore(&mut Reader::new(saved.into()), None).unwrap();
         }
         if way == Way::Distilled {
             kept.iter_mut().for_each(|(entry, bytes)| *bytes = machine.distil(*entry, bytes.clone()).unwrap());
