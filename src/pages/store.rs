@@ -15,7 +15,7 @@ pub struct Sizes {
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { page_rows: 256, open_pages: 16 }
+        Self { page_rows: 128, open_pages: 16 }
     }
 }
 

@@ -153,8 +153,10 @@ impl<R: Row> Table<R> {
         }
         let behind = self.last.split_off(self.sizes.page_rows);
         let rows = std::mem::replace(&mut self.last, behind);
-        self.add(self.pages.len(), rows);
-        self.settle();
+        if let Some(mut page) = Page::new(rows) {
+            page.pack(self.store.as_ref());
+            self.pages.push_back(page);
+        }
     }
 
     /// Puts a row in its place, and gives the one that had its key.

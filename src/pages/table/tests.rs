@@ -206,7 +206,7 @@ proptest! {
 
 #[test]
 fn a_long_table_is_small() {
-    const LONG: usize = 16 * 256;
+    const LONG: usize = 16 * 128;
     let mut both = Both::new(None);
     (0..100_000).for_each(|_| both.push());
     let open: usize = both.table.pages.iter().filter_map(Page::open_rows).map(VecDeque::len).sum();

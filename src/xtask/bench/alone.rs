@@ -34,6 +34,8 @@ const DECLARERS: u32 = 10;
 pub(super) struct Sizes {
     /// Messages of a backlog.
     pub(super) backlog: u64,
+    /// Messages of one that comes one by one.
+    pub(super) singles: u64,
     /// Queues.
     pub(super) queues: u32,
     /// Bytes of messages in a journal.
@@ -49,6 +51,8 @@ pub(super) struct Sizes {
 pub(super) enum Case {
     /// FerryMQ alone: many messages without a consumer, and then with one
     Backlog,
+    /// FerryMQ alone: many messages without a consumer, each committed with few others
+    Singles,
     /// FerryMQ alone: many queues
     Queues,
     /// FerryMQ alone: the start with a long journal
@@ -68,7 +72,8 @@ pub(super) fn measure(place: &Place<'_>, case: Case, sizes: Sizes) -> anyhow::Re
     let brokers = place.brokers()?;
     let file = place.outcome();
     match case {
-        Case::Backlog => backlog(&brokers, sizes.backlog, &file),
+        Case::Backlog => backlog(&brokers, sizes.backlog, &FILLING, &file),
+        Case::Singles => backlog(&brokers, sizes.singles, &ONE_BY_ONE, &file),
         Case::Queues => queues(brokers, sizes.queues, &file),
         Case::Restart => restart(brokers, sizes.journal_bytes, &file),
         Case::Failover => failover(brokers, sizes, &file),
@@ -76,15 +81,17 @@ pub(super) fn measure(place: &Place<'_>, case: Case, sizes: Sizes) -> anyhow::Re
     }
 }
 
-fn backlog(brokers: &Brokers, count: u64, file: &Path) -> anyhow::Result<Vec<Reading>> {
+fn backlog(brokers: &Brokers, count: u64, filling: &Load, file: &Path) -> anyhow::Result<Vec<Reading>> {
     let mut readings = memory(brokers, "before")?;
-    let outcome = fill(brokers, count, 100, file)?;
+    let outcome = fill(brokers, count, &Load { size: 100, ..*filling }, file)?;
     readings.push(Reading::more("filled", "messages/s", outcome.confirmed_per_second));
     readings.extend(memory(brokers, "with the backlog")?);
-    let consuming = Load { publishers: 0, consumers: 1, size: 100, seconds: LONG.as_secs(), ..FILLING };
+    let consumers = filling.queues;
+    let consuming = Load { publishers: 0, consumers, size: 100, seconds: LONG.as_secs(), ..*filling };
     let began = Instant::now();
     // As many under way as while it was filled.
-    let mut generator = brokers.load(&consuming, &["--no-declare", "--quiet", "--prefetch", "2000"], file)?;
+    let prefetch = (2000 / consumers).max(10).to_string();
+    let mut generator = brokers.load(&consuming, &["--no-declare", "--quiet", "--prefetch", &prefetch], file)?;
     until("the backlog was not consumed", LONG, || {
         sleep(LOOK);
         generator.check_runs()?;
@@ -122,7 +129,7 @@ fn queues(mut brokers: Brokers, count: u32, file: &Path) -> anyhow::Result<Vec<R
 
 fn restart(mut brokers: Brokers, bytes: u64, file: &Path) -> anyhow::Result<Vec<Reading>> {
     let count = bytes.div_ceil(LARGE);
-    fill(&brokers, count, u32::try_from(LARGE)?, file)?;
+    fill(&brokers, count, &Load { size: u32::try_from(LARGE)?, ..FILLING }, file)?;
     let mut readings = vec![Reading::told("data of a broker", "GB", folder_bytes(&brokers.data(0))? as f64 / 1e9)];
     (0..BROKERS).try_for_each(|ordinal| brokers.stop_one(ordinal))?;
     readings.push(serving("all stopped, to serving", brokers.start_all()?));
@@ -193,8 +200,11 @@ const STEADY: Load =
 const FILLING: Load =
     Load { publishers: 2, consumers: 0, queues: 1, size: 0, confirms: 1000, rate: 0, seconds: 0, warm_up: 0 };
 
-fn fill(brokers: &Brokers, count: u64, size: u32, file: &Path) -> anyhow::Result<Outcome> {
-    let load = Load { size, seconds: LONG.as_secs(), ..FILLING };
+/// Publishers that wait for each confirm before they publish again: what is committed together is of many queues.
+const ONE_BY_ONE: Load = Load { publishers: 100, queues: 100, confirms: 1, ..FILLING };
+
+fn fill(brokers: &Brokers, count: u64, load: &Load, file: &Path) -> anyhow::Result<Outcome> {
+    let load = Load { seconds: LONG.as_secs(), ..*load };
     let messages = count.to_string();
     let outcome: Outcome = brokers.load(&load, &["--messages", &messages, "--quiet"], file)?.finish(LONG)?;
     if outcome.confirmed < count {

@@ -41,6 +41,9 @@ pub(super) struct Options {
     /// Messages of 100 bytes that nobody fetches, in the case backlog
     #[arg(long, value_name = "MESSAGES", default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     backlog: u64,
+    /// Messages of 100 bytes that come one by one and that nobody fetches, in the case singles
+    #[arg(long, value_name = "MESSAGES", default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    singles: u64,
     /// Queues that are declared, in the case queues
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     queues: u32,
@@ -69,7 +72,7 @@ enum Case {
 
 impl ValueEnum for Case {
     fn value_variants<'a>() -> &'a [Self] {
-        use alone::Case::{Backlog, Failover, Queues, Restart, Rolling};
+        use alone::Case::{Backlog, Failover, Queues, Restart, Rolling, Singles};
         use comparison::Case::{Idle, Kilobyte, Large, Small, Steady, Ten};
         &[
             Self::Compared(Idle),
@@ -79,6 +82,7 @@ impl ValueEnum for Case {
             Self::Compared(Steady),
             Self::Compared(Large),
             Self::Alone(Backlog),
+            Self::Alone(Singles),
             Self::Alone(Queues),
             Self::Alone(Restart),
             Self::Alone(Failover),
@@ -188,9 +192,9 @@ impl Run<'_> {
 
     /// Measures FerryMQ by each case that only it is measured by, with new brokers each time.
     fn alone(&mut self, cases: &[Case]) -> anyhow::Result<()> {
-        let Options { backlog, queues, seconds, warm_up, .. } = *self.options;
-        let sizes =
-            alone::Sizes { backlog, queues, journal_bytes: (self.options.restart * 1e9) as u64, seconds, warm_up };
+        let Options { backlog, singles, queues, seconds, warm_up, .. } = *self.options;
+        let journal_bytes = (self.options.restart * 1e9) as u64;
+        let sizes = alone::Sizes { backlog, singles, queues, journal_bytes, seconds, warm_up };
         for case in cases {
             let Case::Alone(case) = case else { continue };
             println!("FerryMQ alone: {}", name(case));
@@ -234,7 +238,7 @@ mod tests {
     #[test]
     fn what_is_chosen_keeps_its_order_and_nothing_means_all() {
         assert_eq!(chosen(&[System::Nats, System::Ferrymq]), [System::Ferrymq, System::Nats]);
-        assert_eq!(chosen::<Case>(&[]).len(), 11);
+        assert_eq!(chosen::<Case>(&[]).len(), 12);
     }
 
     #[test]
