@@ -51,6 +51,17 @@ impl PageFile {
         Self { disk, path, space: Mutex::default(), broken: AtomicBool::new(false), failure }
     }
 
+    /// Removes what an earlier process left, where no page was put there by this one.
+    pub(crate) fn remove_unused(&self) -> io::Result<()> {
+        if self.space().file.is_some() {
+            return Ok(());
+        }
+        match self.disk.remove(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn try_put(&self, space: &mut Space, page: &[u8]) -> io::Result<Slot> {
         let length = u32::try_from(page.len()).map_err(io::Error::other)?;
         if space.pages == 0 {

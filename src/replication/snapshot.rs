@@ -97,6 +97,11 @@ pub(crate) fn group_of(name: &str) -> Option<GroupId> {
     (name_of(group) == name).then_some(group)
 }
 
+/// A state that comes in goes to a file of such a name.
+pub(crate) fn is_incoming(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == INCOMING)
+}
+
 /// Where a group's snapshot is.
 #[derive(Clone)]
 pub(crate) struct SnapshotFile {

@@ -110,6 +110,9 @@ impl Store {
             Ok(())
         })
         .map_err(|source| OpenError::Journal { directory: path, source })?;
+        // Not before the journal is locked: it may be another process's.
+        remove_left_behind(&*disk, &snapshots, &pages)
+            .map_err(|source| OpenError::Directory { directory: directory.clone(), source })?;
         dead.into_iter().for_each(|position| journal.release(position));
         groups.values_mut().for_each(LogIndex::settle);
         #[cfg(feature = "simulation")]
@@ -243,6 +246,13 @@ impl Store {
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
     }
+}
+
+/// What an earlier process left that means nothing to this one: pages, and states that did not come in to their end.
+fn remove_left_behind(disk: &dyn Disk, snapshots: &Path, pages: &PageFile) -> io::Result<()> {
+    let incoming = disk.list(snapshots)?.into_iter().filter(|name| snapshot::is_incoming(name));
+    incoming.map(|name| disk.remove(&snapshots.join(name))).collect::<io::Result<()>>()?;
+    pages.remove_unused()
 }
 
 /// The snapshots of groups that were forgotten, where that was not finished.
