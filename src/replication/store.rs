@@ -250,8 +250,9 @@ impl Store {
 
 /// What an earlier process left that means nothing to this one: pages, and states that did not come in to their end.
 fn remove_left_behind(disk: &dyn Disk, snapshots: &Path, pages: &PageFile) -> io::Result<()> {
-    let incoming = disk.list(snapshots)?.into_iter().filter(|name| snapshot::is_incoming(name));
-    incoming.map(|name| disk.remove(&snapshots.join(name))).collect::<io::Result<()>>()?;
+    for name in disk.list(snapshots)?.into_iter().filter(|name| snapshot::is_incoming(name)) {
+        disk.remove(&snapshots.join(name))?;
+    }
     pages.remove_unused()
 }
 

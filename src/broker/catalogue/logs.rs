@@ -260,7 +260,6 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use ferrymq_core::ExchangeKind;
-    use ferrymq_replication::Machine;
 
     use super::*;
     use crate::catalogue::{CatalogueMachine, Command, NodeRecord, TopicQueueSpec};

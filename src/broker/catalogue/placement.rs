@@ -361,8 +361,6 @@ mod tests {
 
     #[test]
     fn what_is_draining_is_in_the_snapshot() {
-        use ferrymq_replication::Machine as _;
-
         use crate::catalogue::CatalogueMachine;
         let (mut machine, _) = CatalogueMachine::new();
         machine.catalogue = of(&[None; 4], 3);

@@ -179,7 +179,6 @@ fn rights_of(spec: &UserSpec) -> Arc<Rights> {
 
 #[cfg(test)]
 mod tests {
-    use ferrymq_replication::Machine as _;
 
     use super::*;
     use crate::catalogue::{CatalogueMachine, Command, records::NodeRecord};
