@@ -47,9 +47,11 @@ type Gathered = (Arc<Publisher>, u16, Vec<(u64, Confirmation)>);
 
 /// Tells all of them; confirms of one channel go out together.
 pub(crate) fn complete(waiters: Vec<Waiter>, consumers: &Consumers) {
-    let (mut confirms, mut confirmed): (Option<Gathered>, u64) = (None, 0);
+    let mut confirms: Option<Gathered> = None;
     let flush = |confirms: &mut Option<Gathered>| {
         if let Some((publisher, channel, confirms)) = confirms.take() {
+            // Before it is told: who has heard of it finds it counted.
+            consumers.counters().add(Count::Confirmed, confirms.len() as u64);
             // The session may be gone.
             let _ = publisher.events.send(Event::Confirms { channel, confirms });
         }
@@ -75,7 +77,6 @@ pub(crate) fn complete(waiters: Vec<Waiter>, consumers: &Consumers) {
         };
         publisher.room.add_permits(room as usize);
         let Some(Tag { channel, sequence }) = tag else { continue };
-        confirmed += 1;
         match &mut confirms {
             Some((known, same, list)) if Arc::ptr_eq(known, &publisher) && *same == channel => {
                 list.push((sequence, Confirmation::Stored));
@@ -87,7 +88,4 @@ pub(crate) fn complete(waiters: Vec<Waiter>, consumers: &Consumers) {
         }
     }
     flush(&mut confirms);
-    if confirmed > 0 {
-        consumers.counters().add(Count::Confirmed, confirmed);
-    }
 }

@@ -35,13 +35,14 @@ fn what_a_full_disk_has_no_space_for_waits_and_goes_on_by_itself() {
 fn what_waits_for_space_is_refused_when_the_journal_is_closed() {
     let disk = SimulatedDisk::new(1);
     let journal = open(&disk).journal;
-    disk.set_capacity(Some(SEGMENT_BYTES));
-    put_all(&journal, 0..3);
-    let (_, waits) = begin(&journal, vec![record(3, THIRD)]).unwrap();
+    // One segment more than there is, which may have been allocated ahead by now; none after that.
+    disk.set_capacity(Some(2 * SEGMENT_BYTES));
+    put_all(&journal, 0..6);
+    let (_, waits) = begin(&journal, vec![record(6, THIRD)]).unwrap();
     journal.close();
     assert!(matches!(waits.recv().unwrap(), Err(AppendError::Closed)));
     disk.set_capacity(None);
-    assert_eq!(open(&disk).sequences(), [0, 1, 2]);
+    assert_eq!(open(&disk).sequences(), [0, 1, 2, 3, 4, 5]);
 }
 
 #[test]
