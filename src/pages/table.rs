@@ -163,12 +163,13 @@ impl<R: Row> Table<R> {
     pub fn insert(&mut self, row: R) -> Option<R> {
         let key = row.key();
         let at = self.find_key(key);
-        if self.look(at, Row::key) == Some(key) {
-            return self.update(at, |old| std::mem::replace(old, row));
-        }
-        if self.look(at, |_| ()).is_none() {
-            self.push(row);
-            return None;
+        match self.look(at, Row::key) {
+            Some(found) if found == key => return self.update(at, |old| std::mem::replace(old, row)),
+            Some(_) => {}
+            None => {
+                self.push(row);
+                return None;
+            }
         }
         let in_page = at.row > 0 || self.pages.get(at.page).is_some_and(|page| page.first.key() < key);
         match at.page.checked_sub(1) {

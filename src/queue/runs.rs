@@ -36,6 +36,13 @@ struct Run {
 }
 
 impl Run {
+    /// A whole run, without the messages whose bits are set; none where those are more than there are.
+    fn without(self, gone: Vec<u64>) -> Option<Self> {
+        let went = gone.iter().map(|word| word.count_ones()).sum::<u32>();
+        let live = self.count.checked_sub(went)?;
+        Some(Self { live, gone: Some(gone).filter(|words| !words.is_empty()).map(Into::into), ..self })
+    }
+
     fn end(&self) -> u64 {
         self.first + u64::from(self.count)
     }
@@ -107,10 +114,7 @@ impl Row for Run {
         let time = time.wrapping_add(from.signed()?.cast_unsigned());
         let bytes = from.number()?;
         let gone = (0..from.number()?).map(|_| from.number()).collect::<Option<Vec<u64>>>()?;
-        let went = gone.iter().map(|word| word.count_ones()).sum::<u32>();
-        let gone = Some(gone).filter(|words| !words.is_empty()).map(Into::into);
-        let live = count.checked_sub(went)?;
-        Some(Self { first, count, live, place: Place { entry, ordinal }, time, bytes, gone })
+        Self { first, count, live: count, place: Place { entry, ordinal }, time, bytes, gone: None }.without(gone)
     }
 }
 

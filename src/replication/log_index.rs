@@ -217,8 +217,9 @@ impl LogIndex {
 
     /// The machine needs an entry no more. Gives what is dead by that; an entry that is still in the log is not.
     pub(crate) fn free(&mut self, index: u64) -> Option<Position> {
-        self.kept_at(index)?;
-        self.kept.remove(self.kept.find_key(index)).map(|kept| kept.position)
+        let at = self.kept.find_key(index);
+        self.kept.look(at, |kept| kept.index == index).filter(|is_kept| *is_kept)?;
+        self.kept.remove(at).map(|kept| kept.position)
     }
 
     /// Keeps only what the machine needs. Gives what is dead by that.

@@ -101,10 +101,8 @@ fn whole_run(from: &mut impl Fields) -> Result<Run, Malformed> {
     let (time, bytes) = (from.u64("time")?, from.u64("bytes")?);
     let words = from.u32("gone")?;
     let gone = (0..words).map(|_| from.u64("gone")).collect::<Result<Vec<u64>, Malformed>>()?;
-    let went = gone.iter().map(|word| word.count_ones()).sum::<u32>();
-    let live = count.checked_sub(went).ok_or(unknown("gone", went.into()))?;
-    let gone = Some(gone).filter(|words| !words.is_empty()).map(Into::into);
-    Ok(Run { first, count, live, place, time, bytes, gone })
+    let run = Run { first, count, live: count, place, time, bytes, gone: None };
+    run.without(gone).ok_or(unknown("gone", words.into()))
 }
 
 fn unknown(field: &'static str, value: u64) -> Malformed {
