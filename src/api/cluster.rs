@@ -1,17 +1,14 @@
 //! A `MessageQueue` whose every field was checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::ResourceExt;
 
 use crate::{
-    ClusterTls, ImagePullPolicy, InvalidResource, ListenerProtocol, ListenerSpec, MessageQueue, MessageQueueSpec,
-    PodTemplate, Problem, Quantity, ReclaimPolicy, TlsMode, UpgradePolicy, sentence, tls,
+    ClusterTls, ImagePullPolicy, InvalidResource, ListenerPort, MessageQueue, MessageQueueSpec, NetworkPolicyMode,
+    NetworkPolicySpec, PodTemplate, Problem, Quantity, ReclaimPolicy, TlsMode, UpgradePolicy, listener, sentence, tls,
 };
-
-/// Ports of a broker that no listener may have: links between brokers, the admin API, and the metrics.
-const OWN_PORTS: [u16; 3] = [7400, 7500, 9419];
 
 /// A `MessageQueue` whose every field was checked. Made by [`Cluster::check`] only.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +30,8 @@ pub struct Cluster {
     pub storage: ClusterStorage,
     /// The ports for clients: at least one, names and ports unique.
     pub listeners: Vec<ListenerPort>,
+    /// Who may reach the brokers besides those who may use a listener; everybody, where there is none.
+    pub network_policy: Option<NetworkPolicySpec>,
     /// The certificate of those that speak TLS; at least one does where there is one.
     pub tls: Option<ClusterTls>,
     /// The pods of the brokers.
@@ -61,20 +60,6 @@ pub struct ClusterStorage {
     pub reclaim_policy: ReclaimPolicy,
 }
 
-/// A port for clients.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ListenerPort {
-    /// Its name: a name for a port of a Service.
-    pub name: String,
-    /// What is spoken there.
-    pub protocol: ListenerProtocol,
-    /// The port.
-    pub port: u16,
-    /// Whether TLS is spoken there.
-    pub tls: bool,
-}
-
 /// The pods of the brokers.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -91,17 +76,6 @@ pub struct PodSettings {
     pub spread_key: String,
     /// What they have besides.
     pub template: PodTemplate,
-}
-
-impl ListenerPort {
-    /// What URIs of it begin with, and what a Service says is spoken there.
-    #[must_use]
-    pub fn scheme(&self) -> &'static str {
-        match (self.protocol, self.tls) {
-            (ListenerProtocol::Amqp, false) => "amqp",
-            (ListenerProtocol::Amqp, true) => "amqps",
-        }
-    }
 }
 
 impl Cluster {
@@ -131,8 +105,8 @@ impl Cluster {
         let tls = spec.tls.as_ref().and_then(|tls| tls::check(tls, &mut problems));
         let with_tls = spec.tls.as_ref().is_some_and(|tls| tls.mode != TlsMode::Disabled);
         let listeners = match &spec.listeners {
-            Some(listeners) => check_listeners(listeners, with_tls, &mut problems),
-            None => usual_listeners(with_tls),
+            Some(listeners) => listener::check(listeners, with_tls, &mut problems),
+            None => listener::usual(with_tls),
         };
         if spec.image.as_ref().is_some_and(String::is_empty) {
             problems.push(Problem::new("spec.image", sentence::IMAGE));
@@ -156,6 +130,8 @@ impl Cluster {
                 reclaim_policy: spec.storage.reclaim_policy,
             },
             listeners,
+            network_policy: Some(spec.network_policy.clone().unwrap_or_default())
+                .filter(|policy| policy.mode == NetworkPolicyMode::Managed),
             tls,
             pods: PodSettings {
                 image: spec.image.clone(),
@@ -220,56 +196,6 @@ pub(crate) fn check_size(field: &str, size: &Quantity, least: u64, sentence: &st
     }
 }
 
-fn usual_listeners(with_tls: bool) -> Vec<ListenerPort> {
-    let amqp =
-        |name: &str, port, tls| ListenerPort { name: name.to_owned(), protocol: ListenerProtocol::Amqp, port, tls };
-    let mut listeners = vec![amqp("amqp", 5672, false)];
-    listeners.extend(with_tls.then(|| amqp("amqps", 5671, true)));
-    listeners
-}
-
-fn check_listeners(specs: &[ListenerSpec], with_tls: bool, problems: &mut Vec<Problem>) -> Vec<ListenerPort> {
-    match specs.len() {
-        0 => problems.push(Problem::new("spec.listeners", sentence::LISTENERS_EMPTY)),
-        1..=16 => {}
-        _ => problems.push(Problem::new("spec.listeners", sentence::LISTENERS_TOO_MANY)),
-    }
-    let mut names = BTreeSet::new();
-    let mut ports = BTreeSet::new();
-    if with_tls && !specs.iter().any(|listener| listener.tls) {
-        problems.push(Problem::new("spec.tls", sentence::TLS_WITHOUT_LISTENER));
-    }
-    let mut listeners = Vec::with_capacity(specs.len());
-    for (index, listener) in specs.iter().enumerate() {
-        if listener.tls && !with_tls {
-            problems.push(Problem::new(format!("spec.listeners[{index}].tls"), sentence::TLS_LISTENER_WITHOUT_TLS));
-        }
-        if !is_port_name(&listener.name) {
-            problems.push(Problem::new(format!("spec.listeners[{index}].name"), sentence::LISTENER_NAME));
-        }
-        if !names.insert(&listener.name) {
-            problems.push(Problem::new(format!("spec.listeners[{index}].name"), sentence::LISTENER_NAMES_UNIQUE));
-        }
-        let port = match u16::try_from(listener.port) {
-            Ok(port) if port >= 1024 && !OWN_PORTS.contains(&port) => port,
-            _ => {
-                problems.push(Problem::new(format!("spec.listeners[{index}].port"), sentence::LISTENER_PORT));
-                continue;
-            }
-        };
-        if !ports.insert(port) {
-            problems.push(Problem::new(format!("spec.listeners[{index}].port"), sentence::LISTENER_PORTS_UNIQUE));
-        }
-        listeners.push(ListenerPort {
-            name: listener.name.clone(),
-            protocol: listener.protocol,
-            port,
-            tls: listener.tls,
-        });
-    }
-    listeners
-}
-
 fn check_reserved(template: &PodTemplate, problems: &mut Vec<Problem>) {
     let ours = |key: &String| key.starts_with("ferrymq.io/");
     let reserved =
@@ -288,17 +214,6 @@ fn is_cluster_name(name: &str) -> bool {
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && !name.ends_with('-')
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-}
-
-/// A name that Kubernetes takes for a port, and that is not one of the broker's own.
-fn is_port_name(name: &str) -> bool {
-    (1..=15).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && name.bytes().any(|byte| byte.is_ascii_lowercase())
-        && !name.starts_with('-')
-        && !name.ends_with('-')
-        && !name.contains("--")
-        && !matches!(name, "link" | "admin" | "metrics")
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ words! {
         StorageReady: "Every broker has its volume.",
         UpdateComplete: "Every broker runs what the spec asks for.",
         CertificatesValid: "Every certificate that the brokers serve with is good, and renewed in time.",
+        ListenersExposed: "Every listener that is to be reached from outside has its addresses.",
         InSync: "What the broker has is what the spec asks for.",
         Replicated: "Every queue has a leader, and all of its mirrors are in sync.",
     }
@@ -121,6 +122,8 @@ words! {
         CertificateInvalid: "What is in a certificate's Secret cannot be used; the message says which, and why.",
         CertificateExpired: "A certificate has expired.",
         CertificateNotIssued: "cert-manager has not issued the certificate yet, or is not there.",
+        AddressesAssigned: "Every Service of an exposed listener has an address.",
+        AddressesPending: "A Service of an exposed listener has no address yet: whoever makes load balancers has to give it one.",
         Declared: "The broker has what the spec asks for.",
         ClusterNotFound: "There is no MessageQueue of that name in the namespace.",
         ClusterNotReady: "The cluster does not answer yet, or has no leader.",

@@ -13,7 +13,8 @@
 //! | `message_queue.rs`, `message_queue_status.rs` | [`MessageQueue`]: a cluster of brokers |
 //! | `topic.rs`, `topic_status.rs` | [`Topic`]: an exchange, its bindings and its queues |
 //! | `user.rs`, `user_status.rs` | [`User`]: who may log in, and what it may do |
-//! | `tls.rs` | TLS of a cluster's listeners |
+//! | `listener.rs`, `exposure.rs`, `tls.rs` | a cluster's ports for clients: what is spoken there, from where they are reached, TLS |
+//! | `network_policy.rs` | who may reach the brokers at all |
 //! | `condition.rs` | every type of condition, and every reason, with the sentence that documents it |
 //! | `sentence.rs` | what is said of a wrong field, at admission and elsewhere |
 //! | `cluster.rs`, `checked_topic.rs`, `checked_user.rs` | the checked forms |
@@ -24,7 +25,7 @@
 //! | `examples/` | an example of each kind, which these pages show |
 //!
 //! Invariant: what the API server admits by its rules, the check admits, but for what only several resources together
-//! can tell, and the details of a crontab; both say the same sentences.
+//! can tell, and the details of a crontab or of an IPv6 address; both say the same sentences.
 
 // KubeSchema repeats each type inside of a function, where `pub` reaches nobody.
 #![allow(unreachable_pub)]
@@ -33,10 +34,13 @@ mod checked_topic;
 mod checked_user;
 mod cluster;
 mod condition;
+mod exposure;
 mod generate;
 mod invalid;
+mod listener;
 mod message_queue;
 mod message_queue_status;
+mod network_policy;
 mod parse;
 mod quantity;
 mod reference;
@@ -54,18 +58,21 @@ mod yaml;
 
 pub use checked_topic::{CheckedLog, CheckedQueue, CheckedTopic};
 pub use checked_user::CheckedUser;
-pub use cluster::{Cluster, ClusterStorage, ListenerPort, PodSettings};
+pub use cluster::{Cluster, ClusterStorage, PodSettings};
 pub use condition::{ConditionType, Reason, condition};
+pub use exposure::{ExposeSpec, ExposeType, Exposure, TrafficPolicy};
 pub use generate::{GeneratedFile, crds, crds_yaml, generated_files};
 pub use invalid::{InvalidResource, Problem};
+pub use listener::{ListenerPort, ListenerProtocol, ListenerSpec};
 pub use message_queue::{
-    AutoGrow, BrokerConfig, ImagePullPolicy, ListenerProtocol, ListenerSpec, MessageQueue, MessageQueueSpec,
-    PodTemplate, ReclaimPolicy, SecretReference, StorageSpec, TopologySpread,
+    AutoGrow, BrokerConfig, ImagePullPolicy, MessageQueue, MessageQueueSpec, PodTemplate, ReclaimPolicy,
+    SecretReference, StorageSpec, TopologySpread,
 };
 pub use message_queue_status::{
-    Binding, Endpoint, FormationRecord, MemberRecord, MessageQueueStatus, NodeState, NodeSummary, PlanWaitsFor,
-    ShardSummary, UpdatePlan,
+    Binding, BrokerEndpoint, Endpoint, FormationRecord, MemberRecord, MessageQueueStatus, NodeState, NodeSummary,
+    PlanWaitsFor, ShardSummary, UpdatePlan,
 };
+pub use network_policy::{NetworkPolicyMode, NetworkPolicySpec};
 pub use parse::{ParseError, Resource, parse_resources};
 pub use quantity::{InvalidQuantity, Quantity};
 pub use time_span::{InvalidTimeSpan, TimeSpan};

@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{MessageQueueStatus, Quantity, TlsSpec, UpgradeSpec, sentence};
+use crate::{ListenerSpec, MessageQueueStatus, NetworkPolicySpec, Quantity, TlsSpec, UpgradeSpec, sentence};
 
 /// What a cluster of brokers should be.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -96,6 +96,11 @@ pub struct MessageQueueSpec {
         validation = Rule::new("self.all(l, self.exists_one(m, m.port == l.port))").message(sentence::LISTENER_PORTS_UNIQUE)
     )]
     pub listeners: Option<Vec<ListenerSpec>>,
+
+    /// Who may reach the brokers in the network. Default: clients at the listeners, each from where its `from` says; whoever
+    /// reads metrics; and to what the brokers say among themselves only brokers and the operator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_policy: Option<NetworkPolicySpec>,
 
     /// TLS of the listeners that have `tls: true`. Brokers speak TLS among themselves in any case, with certificates that
     /// the operator makes.
@@ -206,44 +211,6 @@ pub struct SecretReference {
     /// Its name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,
-}
-
-/// A port for clients.
-#[derive(KubeSchema, Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenerSpec {
-    /// Its name, which is the name of the port of the Service too.
-    #[schemars(length(max = 63))]
-    #[x_kube(validation = Rule::new("self.size() <= 15 && self.matches('^([a-z0-9]+-)*[a-z0-9]+$') && self.matches('[a-z]') && self != 'link' && self != 'admin' && self != 'metrics'").message(sentence::LISTENER_NAME))]
-    pub name: String,
-
-    /// What is spoken there.
-    pub protocol: ListenerProtocol,
-
-    /// The port, of the brokers and of the Service.
-    #[x_kube(validation = Rule::new("self >= 1024 && self <= 65535 && self != 7400 && self != 7500 && self != 9419").message(sentence::LISTENER_PORT))]
-    pub port: i32,
-
-    /// Whether TLS is spoken there.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub tls: bool,
-}
-
-/// A protocol of clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ListenerProtocol {
-    /// AMQP 0-9-1.
-    Amqp,
-}
-
-impl ListenerProtocol {
-    /// Its name, as in URLs and as `appProtocol` of a Service.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Amqp => "amqp",
-        }
-    }
 }
 
 /// Over what the brokers are spread.

@@ -204,6 +204,24 @@ pub struct Endpoint {
     pub protocol: String,
     /// Host and port, within the Kubernetes cluster.
     pub address: String,
+    /// Host and port, from outside of it; none where it is not exposed, or nothing has given it an address yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<String>,
+    /// Each broker's own, where it is exposed so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub brokers: Vec<BrokerEndpoint>,
+}
+
+/// Where clients reach one broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BrokerEndpoint {
+    /// Its pod.
+    pub name: String,
+    /// Host and port, within the Kubernetes cluster.
+    pub address: String,
+    /// Host and port, from outside of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<String>,
 }
 
 /// A Secret in the form of the service binding specification.

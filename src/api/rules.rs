@@ -135,6 +135,34 @@ fn a_cluster_that_cannot_be_is_refused_with_a_sentence() {
 }
 
 #[test]
+fn an_exposure_that_cannot_be_is_refused_with_a_sentence() {
+    let exposed = |expose: &str| {
+        queue(&format!(
+            "{{storage: {{size: 1Gi}}, listeners: [{{name: a, protocol: amqp, port: 5672, expose: {expose}}}]}}"
+        ))
+    };
+    let all = "{type: LoadBalancer, port: 443, nodePort: 30000, eachBroker: true, host: mq.a.example, \
+               brokerHost: 'mq-{ordinal}-x.a.example', loadBalancerClass: a.example/b, \
+               loadBalancerSourceRanges: [203.0.113.0/24, '2001:db8::/32', '::ffff:10.0.0.0/104'], \
+               externalTrafficPolicy: Local, annotations: {a.example/b: c}}";
+    assert_eq!(exposed(all), Vec::<String>::new());
+    for (expose, sentence) in [
+        ("{type: NodePort, port: 0}", sentence::EXPOSE_PORT),
+        ("{type: ClusterIP, nodePort: 30000}", sentence::EXPOSE_NODE_PORT),
+        ("{type: NodePort, loadBalancerSourceRanges: [10.0.0.0/8]}", sentence::EXPOSE_BALANCER),
+        ("{type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.0/33]}", sentence::EXPOSE_RANGES),
+        ("{type: LoadBalancer, loadBalancerSourceRanges: [10.0.0.256/8]}", sentence::EXPOSE_RANGES),
+        ("{type: ClusterIP, externalTrafficPolicy: Local}", sentence::EXPOSE_TRAFFIC),
+        ("{type: NodePort, host: '*.a.example'}", sentence::EXPOSE_HOST),
+        ("{type: NodePort, brokerHost: 'mq-{ordinal}.a.example'}", sentence::EXPOSE_BROKER_HOST_UNUSED),
+        ("{type: NodePort, eachBroker: true, brokerHost: 'mq{ordinal}.a.example'}", sentence::EXPOSE_BROKER_HOST),
+        ("{type: NodePort, annotations: {ferrymq.io/x: y}}", sentence::RESERVED_ANNOTATION),
+    ] {
+        assert_eq!(exposed(expose), [sentence], "{expose}");
+    }
+}
+
+#[test]
 fn what_cannot_be_changed_is_refused_with_a_sentence() {
     let three = "{replicas: 3, storage: {size: 1Gi}}";
     for (to, sentence) in [

@@ -32,6 +32,28 @@ pub(crate) const LISTENERS_EMPTY: &str = "at least one listener is needed; leave
 
 pub(crate) const LISTENERS_TOO_MANY: &str = "at most 16 listeners are possible";
 
+pub(crate) const PEERS_TOO_MANY: &str = "from has at most 32 peers; use selectors that hold for more";
+
+pub(crate) const EXPOSE_PORT: &str = "a port is a number between 1 and 65535";
+
+pub(crate) const EXPOSE_NODE_PORT: &str =
+    "expose.nodePort is for type NodePort or LoadBalancer; with ClusterIP no machine has a port for it";
+
+pub(crate) const EXPOSE_BALANCER: &str = "expose.loadBalancerClass and expose.loadBalancerSourceRanges are for type LoadBalancer; with another one they change nothing";
+
+pub(crate) const EXPOSE_TRAFFIC: &str =
+    "expose.externalTrafficPolicy is for type NodePort or LoadBalancer; nothing comes from outside with ClusterIP";
+
+pub(crate) const EXPOSE_RANGES: &str =
+    "expose.loadBalancerSourceRanges are at most 64 blocks of addresses, such as 203.0.113.0/24";
+
+pub(crate) const EXPOSE_HOST: &str = "expose.host is the name of a host in lower case, such as mq.shop.example";
+
+pub(crate) const EXPOSE_BROKER_HOST: &str = "expose.brokerHost is the name of a host whose first part has {ordinal} for the broker's number, with '-' on either side of it where there is more: mq-{ordinal}.shop.example";
+
+pub(crate) const EXPOSE_BROKER_HOST_UNUSED: &str =
+    "expose.brokerHost is for eachBroker: true; without it no broker has a Service of its own";
+
 pub(crate) const WINDOW_CRON: &str = "cron has the five fields of a crontab (minute, hour, day of the month, month, day of the week), such as '0 3 * * 0' for Sundays at three, and the time zone a field of its own, such as Europe/Berlin";
 
 pub(crate) const WINDOW_DURATION: &str = "a window's duration must be between 1m and 7d, such as 2h";

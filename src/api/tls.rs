@@ -185,7 +185,7 @@ pub(crate) fn check(spec: &TlsSpec, problems: &mut Vec<Problem>) -> Option<Clust
 }
 
 /// The same as the rule of admission says.
-fn is_host(name: &str) -> bool {
+pub(crate) fn is_host(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')

@@ -30,13 +30,18 @@ pub struct TopicStatus {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub queues: Vec<TopicQueueStatus>,
 
+    /// Its partitions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub partitions: Vec<TopicQueueStatus>,
+
     /// What holds of it, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".to_owned()]))]
     pub conditions: Vec<Condition>,
 }
 
-/// A queue of a topic.
+/// A queue of a topic, or a partition.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TopicQueueStatus {
     /// Its name.

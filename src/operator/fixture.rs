@@ -109,7 +109,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         broker_image: "ferrymq:1".to_owned(),
         broker_image_pull_policy: None,
-        namespace: None,
+        namespaces: Vec::new(),
         probe_address: ([127, 0, 0, 1], 0).into(),
         metrics_address: ([127, 0, 0, 1], 0).into(),
         lease: None,
@@ -139,6 +139,7 @@ pub(crate) fn plan(cluster: &Cluster) -> Plan {
         forming: Forming::Wait("the brokers start".to_owned()),
         restart: Restart::None,
         certificates: certificates::next(cluster, &Observed::default(), SystemTime::now()),
+        operator_namespace: Some("ferrymq-system".to_owned()),
         lost_volume: None,
     }
 }

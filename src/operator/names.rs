@@ -69,6 +69,18 @@ pub(crate) fn client_service(cluster: &str) -> String {
     cluster.to_owned()
 }
 
+/// The Service of a listener that is reached from elsewhere: of all brokers, or of one.
+pub(crate) fn exposed_service(cluster: &str, listener: &str, broker: Option<u32>) -> String {
+    match broker {
+        Some(ordinal) => format!("{cluster}-ext-{listener}-{ordinal}"),
+        None => format!("{cluster}-ext-{listener}"),
+    }
+}
+
+pub(crate) fn network_policy(cluster: &str) -> String {
+    cluster.to_owned()
+}
+
 pub(crate) fn nodes_service(cluster: &str) -> String {
     format!("{cluster}-nodes")
 }

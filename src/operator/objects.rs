@@ -6,6 +6,7 @@ use k8s_openapi::{
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
     apimachinery::pkg::apis::meta::v1::OwnerReference,
@@ -31,6 +32,7 @@ pub(crate) enum Kind {
     Certificate,
     ConfigMap,
     Service,
+    NetworkPolicy,
     PodDisruptionBudget,
     StatefulSet,
 }
@@ -43,6 +45,7 @@ impl Kind {
             Self::Certificate => "Certificate",
             Self::ConfigMap => "ConfigMap",
             Self::Service => "Service",
+            Self::NetworkPolicy => "NetworkPolicy",
             Self::PodDisruptionBudget => "PodDisruptionBudget",
             Self::StatefulSet => "StatefulSet",
         }
@@ -55,6 +58,7 @@ impl Kind {
             Self::Certificate => ApiResource::from_gvk(&GroupVersionKind::gvk("cert-manager.io", "v1", "Certificate")),
             Self::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
             Self::Service => ApiResource::erase::<Service>(&()),
+            Self::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
             Self::PodDisruptionBudget => ApiResource::erase::<PodDisruptionBudget>(&()),
             Self::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
         }

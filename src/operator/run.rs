@@ -7,12 +7,17 @@ use std::{
 };
 
 use ferrymq_api::{ConditionType, MessageQueue, Topic, User};
-use futures::{Stream, StreamExt, channel::mpsc, future::BoxFuture};
+use futures::{
+    Stream, StreamExt,
+    channel::mpsc,
+    future::{BoxFuture, join_all},
+};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::{
         apps::v1::StatefulSet,
         core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
     },
 };
@@ -76,6 +81,7 @@ pub async fn run(settings: Settings) -> Result<(), OperatorError> {
 }
 
 /// What asks the API server.
+#[derive(Clone)]
 pub(crate) struct Clients {
     /// What is answered at once.
     pub(crate) calls: Client,
@@ -141,18 +147,40 @@ async fn stopped() {
 }
 
 pub(crate) async fn controllers(clients: Clients, settings: Settings, metrics: Metrics) {
-    let Clients { calls, watches: client } = clients;
-    let scope = settings.namespace.clone();
+    // No watch is of several namespaces: each of those that are looked after has its own.
+    let scopes: Vec<Option<String>> = match settings.namespaces.as_slice() {
+        [] => vec![None],
+        namespaces => namespaces.iter().cloned().map(Some).collect(),
+    };
+    let (stores, work): (Vec<_>, Vec<_>) =
+        scopes.into_iter().map(|scope| within(scope, &clients, &settings, &metrics)).unzip();
+    metrics.lead(stores);
+    join_all(work).await;
+}
+
+/// What the watches of one scope know, and the controllers of it.
+fn within(
+    scope: Option<String>,
+    clients: &Clients,
+    settings: &Settings,
+    metrics: &Metrics,
+) -> (Stores, impl Future<Output = ()> + use<>) {
+    let Clients { calls, watches: client } = clients.clone();
     let clusters = reflected::<MessageQueue>(&client, scope.as_deref());
     let topics = reflected::<Topic>(&client, scope.as_deref());
     let users = reflected::<User>(&client, scope.as_deref());
-    metrics.lead(Stores { clusters: clusters.0.clone(), topics: topics.0.clone(), users: users.0.clone() });
-    let (context, looked_at) = Context::new(calls, settings, clusters.0.clone(), topics.0.clone(), users.0.clone());
-    let context = Arc::new(context);
-    let queues = message_queues(&client, scope.as_deref(), clusters, Arc::clone(&context), metrics.clone());
-    let topics = self::topics(&client, scope.as_deref(), topics, looked_at, Arc::clone(&context), metrics.clone());
-    let users = self::users(&client, scope.as_deref(), users, context, metrics);
-    futures::future::join3(queues, topics, users).await;
+    let stores = Stores { clusters: clusters.0.clone(), topics: topics.0.clone(), users: users.0.clone() };
+    let known = stores.clone();
+    let (context, looked_at) = Context::new(calls, settings.clone(), known.clusters, known.topics, known.users);
+    let (context, metrics) = (Arc::new(context), metrics.clone());
+    let work = async move {
+        let scope = scope.as_deref();
+        let queues = message_queues(&client, scope, clusters, Arc::clone(&context), metrics.clone());
+        let topics = self::topics(&client, scope, topics, looked_at, Arc::clone(&context), metrics.clone());
+        let users = self::users(&client, scope, users, context, metrics);
+        futures::future::join3(queues, topics, users).await;
+    };
+    (stores, work)
 }
 
 fn api<K>(client: &Client, scope: Option<&str>) -> Api<K>
@@ -169,7 +197,7 @@ where
 fn reflected<K>(
     client: &Client,
     scope: Option<&str>,
-) -> Reflected<K, impl Stream<Item = watcher::Result<K>> + Send + 'static>
+) -> Reflected<K, impl Stream<Item = watcher::Result<K>> + Send + 'static + use<K>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
         + Clone
@@ -231,6 +259,7 @@ async fn message_queues(
         .watches(api::<ServiceAccount>(client, scope), ours.clone(), touches(&context))
         .watches(api::<Secret>(client, scope), ours.clone(), touches(&context))
         .watches(api::<ConfigMap>(client, scope), ours.clone(), touches(&context))
+        .watches(api::<NetworkPolicy>(client, scope), ours.clone(), touches(&context))
         .watches(api::<PodDisruptionBudget>(client, scope), ours.clone(), touches(&context))
         .watches(api::<Pod>(client, scope), ours.clone(), touches(&context))
         .watches(api::<PersistentVolumeClaim>(client, scope), ours, touches(&context))

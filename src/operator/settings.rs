@@ -1,6 +1,6 @@
 //! What the operator is started with.
 
-use std::{env, net::SocketAddr};
+use std::{collections::BTreeSet, env, net::SocketAddr};
 
 use crate::names::METRICS_PORT;
 
@@ -11,8 +11,8 @@ pub struct Settings {
     pub broker_image: String,
     /// When that image is pulled, where a `MessageQueue` says nothing of it; Kubernetes' own default where there is none.
     pub broker_image_pull_policy: Option<String>,
-    /// The only namespace to look after; all of them where there is none.
-    pub namespace: Option<String>,
+    /// The only namespaces to look after; all of them where there are none.
+    pub namespaces: Vec<String>,
     /// Where `/livez` and `/readyz` are served.
     pub probe_address: SocketAddr,
     /// Where `/metrics` is served.
@@ -57,7 +57,7 @@ pub enum SettingsError {
 
 impl Settings {
     /// Reads the settings from the environment, as the chart sets it: `FERRYMQ_BROKER_IMAGE`,
-    /// `FERRYMQ_BROKER_IMAGE_PULL_POLICY`, `FERRYMQ_WATCH_NAMESPACE`, `FERRYMQ_PROBE_ADDRESS` (`0.0.0.0:8080`),
+    /// `FERRYMQ_BROKER_IMAGE_PULL_POLICY`, `FERRYMQ_WATCH_NAMESPACES` (separated by commas), `FERRYMQ_PROBE_ADDRESS` (`0.0.0.0:8080`),
     /// `FERRYMQ_METRICS_ADDRESS` (`0.0.0.0:9419`), `POD_NAMESPACE` and `POD_NAME`.
     ///
     /// # Errors
@@ -90,12 +90,18 @@ impl Settings {
         Ok(Self {
             broker_image,
             broker_image_pull_policy: set("FERRYMQ_BROKER_IMAGE_PULL_POLICY"),
-            namespace: set("FERRYMQ_WATCH_NAMESPACE"),
+            namespaces: set("FERRYMQ_WATCH_NAMESPACES").map(|names| list(&names)).unwrap_or_default(),
             probe_address: address("FERRYMQ_PROBE_ADDRESS", ([0, 0, 0, 0], 8080).into())?,
             metrics_address: address("FERRYMQ_METRICS_ADDRESS", ([0, 0, 0, 0], METRICS_PORT).into())?,
             lease,
         })
     }
+}
+
+/// Names that are separated by commas, each once.
+fn list(names: &str) -> Vec<String> {
+    let names = names.split(',').map(str::trim).filter(|name| !name.is_empty());
+    names.map(str::to_owned).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 #[cfg(test)]
@@ -112,9 +118,14 @@ mod tests {
     fn only_an_operator_in_a_pod_holds_a_lease() {
         let alone =
             Settings::from_lookup(|name| (name == "FERRYMQ_BROKER_IMAGE").then(|| "ferrymq:1".to_owned())).unwrap();
-        assert_eq!((alone.lease, alone.namespace), (None, None));
+        assert_eq!((alone.lease, alone.namespaces), (None, Vec::new()));
         let in_pod =
             Settings::from_lookup(|name| Some(if name.ends_with("_ADDRESS") { "[::]:1" } else { "x" }.to_owned()));
         assert_eq!(in_pod.unwrap().lease.map(|lease| lease.holder), Some("x".to_owned()));
+    }
+
+    #[test]
+    fn a_namespace_is_looked_after_once_however_often_it_is_named() {
+        assert_eq!(list("shop, warehouse,,shop"), ["shop", "warehouse"]);
     }
 }

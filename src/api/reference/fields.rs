@@ -1,7 +1,10 @@
 //! The fields of a kind, as its definition has them.
 
 use k8s_openapi::{
-    api::core::v1::{Affinity, ResourceRequirements, Toleration},
+    api::{
+        core::v1::{Affinity, ResourceRequirements, Toleration},
+        networking::v1::NetworkPolicyPeer,
+    },
     apimachinery::pkg::apis::meta::v1::Condition,
 };
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
@@ -57,6 +60,7 @@ impl Reader {
             foreign: vec![
                 foreign::<Affinity>("Affinity", "affinity-v1-core"),
                 foreign::<Condition>("Condition", "condition-v1-meta"),
+                foreign::<NetworkPolicyPeer>("NetworkPolicyPeer", "networkpolicypeer-v1-networking-k8s-io"),
                 foreign::<ResourceRequirements>("ResourceRequirements", "resourcerequirements-v1-core"),
                 foreign::<Toleration>("Toleration", "toleration-v1-core"),
             ],

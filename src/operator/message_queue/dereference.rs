@@ -1,9 +1,12 @@
 //! The only reads of a reconcile: what Kubernetes has of the cluster, and what its brokers say.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ferrymq_admin_api::{CallError, ClusterStatus, NodeStatus, Phase, Reason as Refusal};
-use ferrymq_api::{MessageQueue, TlsMode};
+use ferrymq_api::{MessageQueue, NetworkPolicyMode, TlsMode};
 use ferrymq_tls::Trust;
 use futures::future::join_all;
 use k8s_openapi::{
@@ -25,8 +28,9 @@ use crate::{
     error::{ReconcileError, chain},
     links::{admin_client, admin_url, secret_text, trust},
     message_queue::{
-        machine_reads::{machines, zones},
+        machine_reads::{addresses, machines, zones},
         machines::{Machine, OnLostMachine},
+        surplus::{self, Surplus},
     },
     names,
     objects::Kind,
@@ -55,8 +59,12 @@ pub(crate) struct Observed {
     pub(crate) claim_events: BTreeMap<u32, Said>,
     /// The last refusal of a pod, where pods are missing.
     pub(crate) pod_refusal: Option<String>,
+    /// Objects of the cluster's that its spec does not ask for any more.
+    pub(crate) surplus: Vec<Surplus>,
     /// Zones of the machines that brokers run on, by ordinal.
     pub(crate) zones: BTreeMap<u32, String>,
+    /// Addresses of these machines, where clients come by them.
+    pub(crate) addresses: BTreeMap<u32, String>,
     /// Machines of brokers' pods that are not as they should be, by ordinal.
     pub(crate) machines: BTreeMap<u32, Machine>,
     /// Volumes that lay on machines that are gone, by ordinal.
@@ -145,9 +153,11 @@ pub(crate) async fn read(resource: &MessageQueue, context: &Context) -> Result<O
 async fn kubernetes(resource: &MessageQueue, context: &Context) -> Result<Observed, ReconcileError> {
     let name = resource.name_any();
     let namespace = resource.namespace().unwrap_or_default();
-    let (current, objects, given_certificate) = futures::try_join!(
+    let wanted = wanted(resource);
+    let (current, objects, surplus, given_certificate) = futures::try_join!(
         current(context, &namespace, &name),
-        objects(context, &namespace, resource),
+        objects(context, &namespace, &wanted),
+        surplus::read(context, resource, &wanted),
         given_certificate(context, &namespace, resource)
     )?;
     let Some(current) = current else { return Ok(Observed::default()) };
@@ -159,6 +169,7 @@ async fn kubernetes(resource: &MessageQueue, context: &Context) -> Result<Observ
     )?;
     let (claim_events, pod_refusal) = events(context, &namespace, &name, stateful_set.as_ref(), &pods, &claims).await?;
     let zones = zones(context, &pods).await;
+    let addresses = addresses(context, resource, &pods).await;
     let (machines, lost_volumes) = machines(context, &pods, &claims).await;
     Ok(Observed {
         resource: Some(current),
@@ -170,7 +181,9 @@ async fn kubernetes(resource: &MessageQueue, context: &Context) -> Result<Observ
         claims,
         claim_events,
         pod_refusal,
+        surplus,
         zones,
+        addresses,
         machines,
         lost_volumes,
         ..Observed::default()
@@ -197,14 +210,11 @@ async fn current(context: &Context, namespace: &str, name: &str) -> Result<Optio
         .map_err(|source| ReconcileError::Read { what: format!("MessageQueue {name}"), source })
 }
 
-async fn objects(
-    context: &Context,
-    namespace: &str,
-    resource: &MessageQueue,
-) -> Result<BTreeMap<(Kind, String), DynamicObject>, ReconcileError> {
+/// The objects that the cluster's spec asks for.
+fn wanted(resource: &MessageQueue) -> BTreeSet<(Kind, String)> {
     let cluster = resource.name_any();
     let cluster = cluster.as_str();
-    let mut wanted = vec![
+    let mut wanted = BTreeSet::from([
         (Kind::ServiceAccount, names::service_account(cluster)),
         (Kind::Secret, names::default_user_secret(cluster)),
         (Kind::Secret, names::token_secret(cluster)),
@@ -215,23 +225,47 @@ async fn objects(
         (Kind::Service, names::client_service(cluster)),
         (Kind::PodDisruptionBudget, names::pod_disruption_budget(cluster)),
         (Kind::StatefulSet, names::stateful_set(cluster)),
-    ];
+    ]);
     // In another mode these names are anybody's.
     match resource.spec.tls.as_ref().map(|tls| tls.mode) {
         Some(TlsMode::Generated) => wanted.extend([
             (Kind::Secret, names::client_authority(cluster)),
             (Kind::Secret, names::client_certificate(cluster)),
         ]),
-        Some(TlsMode::CertManager) => wanted.push((Kind::Certificate, names::issued_certificate(cluster))),
+        Some(TlsMode::CertManager) => {
+            wanted.insert((Kind::Certificate, names::issued_certificate(cluster)));
+        }
         Some(TlsMode::Secret | TlsMode::Disabled) | None => {}
     }
-    let reads = wanted.into_iter().map(|(kind, name)| async move {
+    if resource.spec.network_policy.as_ref().is_none_or(|policy| policy.mode == NetworkPolicyMode::Managed) {
+        wanted.insert((Kind::NetworkPolicy, names::network_policy(cluster)));
+    }
+    // Those that are to go have theirs until they are gone.
+    let running = resource.status.as_ref().map_or(0, |status| status.nodes.len());
+    let brokers = usize::try_from(resource.spec.replicas).unwrap_or_default().max(running);
+    let brokers = u32::try_from(brokers).unwrap_or_default();
+    let exposed =
+        resource.spec.listeners.iter().flatten().filter_map(|listener| Some((listener, listener.expose.as_ref()?)));
+    for (listener, expose) in exposed {
+        let each = (0..brokers).filter(|_| expose.each_broker).map(Some);
+        let services = std::iter::once(None).chain(each);
+        wanted.extend(services.map(|broker| (Kind::Service, names::exposed_service(cluster, &listener.name, broker))));
+    }
+    wanted
+}
+
+async fn objects(
+    context: &Context,
+    namespace: &str,
+    wanted: &BTreeSet<(Kind, String)>,
+) -> Result<BTreeMap<(Kind, String), DynamicObject>, ReconcileError> {
+    let reads = wanted.iter().map(|(kind, name)| async move {
         let object = kind
             .api(&context.client, namespace)
-            .get_opt(&name)
+            .get_opt(name)
             .await
             .map_err(|source| ReconcileError::Read { what: format!("{} {name}", kind.as_str()), source })?;
-        Ok::<_, ReconcileError>(object.map(|object| ((kind, name), object)))
+        Ok::<_, ReconcileError>(object.map(|object| ((*kind, name.clone()), object)))
     });
     let mut objects = BTreeMap::new();
     for read in join_all(reads).await {

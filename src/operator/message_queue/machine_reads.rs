@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use ferrymq_api::MessageQueue;
 use futures::future::join_all;
 use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{Api, api::ListParams};
@@ -11,6 +12,7 @@ use crate::{
     context::Context,
     message_queue::{
         dereference::is_ready,
+        endpoints,
         machines::{self, HOST_NAME, Machine, MachineState, OnLostMachine},
     },
 };
@@ -23,6 +25,29 @@ pub(crate) async fn zones(context: &Context, pods: &BTreeMap<u32, Pod>) -> BTree
             let machine = Api::<Node>::all(context.client.clone()).get_metadata_opt(&machine).await.ok()??;
             let zone = machine.metadata.labels?.get("topology.kubernetes.io/zone")?.clone();
             Some((*ordinal, zone))
+        })
+    });
+    join_all(reads).await.into_iter().flatten().collect()
+}
+
+/// The addresses of the machines that pods run on, as far as clients come by them: the one that is reached from outside, or
+/// else the one within.
+pub(crate) async fn addresses(
+    context: &Context,
+    resource: &MessageQueue,
+    pods: &BTreeMap<u32, Pod>,
+) -> BTreeMap<u32, String> {
+    if !resource.spec.listeners.iter().flatten().any(|listener| endpoints::at_machines(listener.expose.as_ref())) {
+        return BTreeMap::new();
+    }
+    let reads = pods.iter().filter_map(|(ordinal, pod)| {
+        let machine = pod.spec.as_ref()?.node_name.clone()?;
+        Some(async move {
+            let machine = Api::<Node>::all(context.client.clone()).get_opt(&machine).await.ok()??;
+            let addresses = machine.status?.addresses?;
+            let of = |kind| addresses.iter().find(|address| address.type_ == kind);
+            let address = of("ExternalIP").or_else(|| of("InternalIP"))?;
+            Some((*ordinal, address.address.clone()))
         })
     });
     join_all(reads).await.into_iter().flatten().collect()

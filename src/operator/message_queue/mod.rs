@@ -5,6 +5,7 @@ pub(crate) mod apply;
 pub(crate) mod build;
 pub(crate) mod certificates;
 pub(crate) mod dereference;
+mod endpoints;
 pub(crate) mod forming;
 mod machine_reads;
 pub(crate) mod machines;
@@ -18,6 +19,7 @@ mod setback;
 mod shrink;
 pub(crate) mod snapshots;
 mod status;
+mod surplus;
 pub(crate) mod trouble;
 pub(crate) mod update;
 mod validate;
@@ -54,6 +56,9 @@ const SLOW: Duration = Duration::from_secs(10);
 
 /// How often one is looked at that is on its way to something.
 const QUICK: Duration = Duration::from_millis(700);
+
+/// How often one is looked at that is paused and has no broker: a watch tells when that is over.
+const UNTOUCHED: Duration = Duration::from_secs(300);
 
 /// From which failure in a row on what passes by itself is told.
 const TOLD_FROM: u32 = 3;
@@ -103,8 +108,8 @@ pub(crate) async fn reconcile(resource: Arc<MessageQueue>, context: Arc<Context>
         }
     }
     let status = status::of(resource, &cluster, &observed, &plan, &done);
-    let next = look_again(resource, &status, &plan, &done);
-    if next != SLOW {
+    let next = if is_left_alone(&cluster, &observed) { UNTOUCHED } else { look_again(resource, &status, &plan, &done) };
+    if next < SLOW {
         context.snapshots.forget(&key);
     }
     publish(resource, status, &context).await?;
@@ -131,6 +136,7 @@ async fn write_and_act(
 ) -> Result<Vec<Written>, ReconcileError> {
     let written = apply::write(cluster, objects, observed, context).await?;
     if written.is_empty() {
+        surplus::remove(resource, observed, context).await?;
         act::carry_out(resource, cluster, observed, plan, context, done).await?;
     }
     Ok(written)
@@ -150,6 +156,11 @@ async fn tell_made(resource: &MessageQueue, written: &[Written], context: &Conte
 
 fn uid(resource: &MessageQueue) -> String {
     resource.uid().unwrap_or_default()
+}
+
+/// Whether there is nothing to see of a cluster, and nothing to do.
+fn is_left_alone(cluster: &Cluster, observed: &Observed) -> bool {
+    cluster.paused && observed.stateful_set.is_none() && observed.pods.is_empty()
 }
 
 /// When to look again, if no watch says so before.

@@ -56,6 +56,8 @@ pub(crate) struct Plan {
     pub(crate) restart: Restart,
     /// Which certificates are made, and how they all are.
     pub(crate) certificates: Certificates,
+    /// The operator's namespace, where it runs in the Kubernetes cluster.
+    pub(crate) operator_namespace: Option<String>,
     /// What is to be done about a volume that went with its machine.
     pub(crate) lost_volume: Option<LostVolume>,
 }
@@ -107,6 +109,7 @@ pub(crate) fn next(
         forming: forming::decide(cluster, recorded, &answers, &uuid::Uuid::new_v4().to_string()),
         restart: restart::decide(cluster, observed, gate),
         certificates: certificates::next(cluster, observed, SystemTime::now()),
+        operator_namespace: settings.lease.as_ref().map(|lease| lease.namespace.clone()),
         lost_volume: machines::lost_volume(cluster, observed, now),
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use ferrymq_admin_api::{DiskUse, NodeStatus, Phase, ShardView};
 use ferrymq_api::{
-    Binding, Cluster, ConditionType, Endpoint, MessageQueue, MessageQueueStatus, NodeState, NodeSummary, PlanWaitsFor,
-    Reason, ShardSummary, UpdatePlan, condition,
+    Binding, Cluster, ConditionType, MessageQueue, MessageQueueStatus, NodeState, NodeSummary, PlanWaitsFor, Reason,
+    ShardSummary, UpdatePlan, condition,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt, api::PostParams};
@@ -16,6 +16,7 @@ use crate::{
     message_queue::{
         act::Done,
         dereference::Observed,
+        endpoints,
         plan::Plan,
         trouble::Trouble,
         update::{Gate, Update},
@@ -54,7 +55,7 @@ pub(crate) fn of(
         shards: view.map(|view| shards(&view.shards)).or(before.shards),
         messages: view.map(|view| big(view.messages)).or(before.messages),
         queues: view.map(|view| big(view.queues)).or(before.queues),
-        endpoints: endpoints(cluster),
+        endpoints: endpoints::of(cluster, observed, plan.scale.replicas),
         binding: Some(Binding { name: names::default_user_secret(&cluster.name) }),
         conditions: verdicts
             .into_iter()
@@ -181,19 +182,6 @@ fn shards(shards: &[ShardView]) -> ShardSummary {
         under_replicated: count(shards.len().saturating_sub(healthy + without_leader)),
         without_leader: count(without_leader),
     }
-}
-
-fn endpoints(cluster: &Cluster) -> Vec<Endpoint> {
-    let host = format!("{}.{}.svc", names::client_service(&cluster.name), cluster.namespace);
-    cluster
-        .listeners
-        .iter()
-        .map(|listener| Endpoint {
-            name: listener.name.clone(),
-            protocol: listener.scheme().to_owned(),
-            address: format!("{host}:{}", listener.port),
-        })
-        .collect()
 }
 
 /// Whether two statuses say the same, but for numbers that change all the time.

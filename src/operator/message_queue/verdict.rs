@@ -9,6 +9,7 @@ use crate::{
     message_queue::{
         act::Done,
         dereference::Observed,
+        endpoints,
         forming::Forming,
         plan::Plan,
         scale::{self, Step},
@@ -54,10 +55,11 @@ pub(crate) fn judge(
     let storage = storage(cluster, plan, done, observed, &of_claims);
     let ready = ready(cluster, observed, plan, done, &troubles, &replication);
     let certificates = certificates(plan);
+    let exposed = endpoints::judge(cluster, observed, plan.scale.replicas);
     let stalled = stalled(plan, done, &troubles, &ready, &update);
     let object_going = trouble::of_objects(observed);
-    let reconciling = reconciling(cluster, done, &ready, &stalled, [&scale, &storage, &update], object_going);
-    vec![ready, reconciling, stalled, replication, scale, storage, update, certificates]
+    let reconciling = reconciling(cluster, done, &ready, &stalled, [&scale, &storage, &update, &exposed], object_going);
+    vec![ready, reconciling, stalled, replication, scale, storage, update, certificates, exposed]
 }
 
 fn ready(
@@ -371,7 +373,7 @@ fn reconciling(
     done: &Done,
     ready: &Verdict,
     stalled: &Verdict,
-    others: [&Verdict; 3],
+    others: [&Verdict; 4],
     object_going: Option<Trouble>,
 ) -> Verdict {
     let kind = ConditionType::Reconciling;

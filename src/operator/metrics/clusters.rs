@@ -15,7 +15,7 @@ use super::Stores;
 
 /// What the watches know, once this operator leads.
 #[derive(Clone)]
-pub(super) struct Clusters(pub(super) Arc<OnceLock<Stores>>);
+pub(super) struct Clusters(pub(super) Arc<OnceLock<Vec<Stores>>>);
 
 impl fmt::Debug for Clusters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -31,7 +31,7 @@ type Key = (String, String);
 impl Collector for Clusters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Some(stores) = self.0.get() else { return Ok(()) };
-        let mut clusters = stores.clusters.state();
+        let mut clusters: Vec<_> = stores.iter().flat_map(|stores| stores.clusters.state()).collect();
         clusters.sort_by_cached_key(|cluster| key_of(cluster));
         write_conditions(&mut encoder, &clusters)?;
         gauge(&mut encoder, "cluster_brokers", "Brokers that a MessageQueue asks for.", &clusters, |cluster| {
@@ -44,13 +44,13 @@ impl Collector for Clusters {
             &clusters,
             |it| it.status.as_ref().map_or(0, |status| status.ready_replicas.into()),
         )?;
-        let topics = stores.topics.state();
+        let topics: Vec<_> = stores.iter().flat_map(|stores| stores.topics.state()).collect();
         let topics = topics.iter().map(|topic| {
             let status = topic.status.as_ref();
             (topic.namespace(), &topic.spec.cluster, status.is_some_and(|status| ready(&status.conditions)))
         });
         of_clusters(&mut encoder, "cluster_topics", "Topics of a cluster, by whether they are ready.", topics)?;
-        let users = stores.users.state();
+        let users: Vec<_> = stores.iter().flat_map(|stores| stores.users.state()).collect();
         let users = users.iter().map(|user| {
             let status = user.status.as_ref();
             (user.namespace(), &user.spec.cluster, status.is_some_and(|status| ready(&status.conditions)))

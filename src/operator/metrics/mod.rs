@@ -50,7 +50,7 @@ pub(crate) struct Metrics {
     clusters: Clusters,
 }
 
-/// What the watches know.
+/// What the watches of a scope know.
 #[derive(Clone)]
 pub(crate) struct Stores {
     pub(crate) clusters: Store<MessageQueue>,
@@ -109,7 +109,7 @@ impl Metrics {
     }
 
     /// This operator acts from now on, by what these watches know.
-    pub(crate) fn lead(&self, stores: Stores) {
+    pub(crate) fn lead(&self, stores: Vec<Stores>) {
         self.leader.set(1);
         // Only the first time: a process leads once.
         let _ = self.clusters.0.set(stores);
@@ -156,7 +156,7 @@ pub fn sample_metrics() -> Result<String, String> {
     metrics.running.get_or_create_owned(&[kind()]);
     metrics.durations.get_or_create_owned(&[kind()]);
     metrics.calls.count("get", "200");
-    metrics.lead(clusters::sample());
+    metrics.lead(vec![clusters::sample()]);
     metrics.page()
 }
 

@@ -75,7 +75,7 @@ fn consumers(view: &TopicView) -> i32 {
 fn without_counters(status: &TopicStatus) -> TopicStatus {
     let mut status = status.clone();
     (status.messages, status.consumers) = (None, None);
-    for queue in &mut status.queues {
+    for queue in status.queues.iter_mut().chain(&mut status.partitions) {
         (queue.messages, queue.consumers) = (0, 0);
     }
     status
@@ -103,17 +103,18 @@ pub(crate) fn of(resource: &Topic, topic: Option<&CheckedTopic>, plan: &Plan) ->
         mirrors: topic.and_then(|topic| topic.mirrors).map(i32::from).or(default_mirrors),
         messages: Some(messages(view)),
         consumers: Some(consumers(view)),
-        queues: view
-            .queues
-            .iter()
-            .map(|queue| TopicQueueStatus {
-                name: queue.name.clone(),
-                messages: big(queue.messages),
-                consumers: small(queue.consumers),
-                leader: queue.leader.map(big),
-            })
-            .collect(),
+        queues: view.queues.iter().map(told).collect(),
+        partitions: view.partitions.iter().map(told).collect(),
         conditions,
+    }
+}
+
+fn told(queue: &QueueView) -> TopicQueueStatus {
+    TopicQueueStatus {
+        name: queue.name.clone(),
+        messages: big(queue.messages),
+        consumers: small(queue.consumers),
+        leader: queue.leader.map(big),
     }
 }
 

@@ -4,7 +4,9 @@ mod certificate_secrets;
 mod client_service;
 mod config_map;
 mod default_user_secret;
+mod exposed_services;
 mod issued_certificate;
+mod network_policy;
 mod nodes_service;
 mod pod;
 mod pod_disruption_budget;
@@ -50,6 +52,15 @@ pub(crate) fn objects(
         Object::new(Kind::ConfigMap, names::config_map(name), &config_map::config_map(cluster, plan)?)?,
         Object::new(Kind::Service, names::nodes_service(name), &nodes_service::nodes_service(cluster))?,
         Object::new(Kind::Service, names::client_service(name), &client_service::client_service(cluster))?,
+    ]);
+    for (name, service) in exposed_services::exposed_services(cluster, plan.scale.replicas) {
+        objects.push(Object::new(Kind::Service, name, &service)?);
+    }
+    if let Some(policy) = &cluster.network_policy {
+        let policy = network_policy::network_policy(cluster, policy, plan.operator_namespace.as_deref());
+        objects.push(Object::new(Kind::NetworkPolicy, names::network_policy(name), &policy)?);
+    }
+    objects.extend([
         Object::new(
             Kind::PodDisruptionBudget,
             names::pod_disruption_budget(name),

@@ -116,6 +116,9 @@ pub(crate) fn client_names(cluster: &Cluster) -> BTreeSet<String> {
     let service = names::client_service(&cluster.name);
     let nodes = names::nodes_service(&cluster.name);
     let mut all = cluster.tls.as_ref().map(|tls| tls.names.clone()).unwrap_or_default();
+    let exposed =
+        cluster.listeners.iter().filter(|listener| listener.tls).filter_map(|listener| listener.exposure.as_ref());
+    all.extend(exposed.flat_map(ferrymq_api::Exposure::hosts));
     all.insert(service.clone());
     for domain in [namespace.clone(), format!("{namespace}.svc"), format!("{namespace}.svc.cluster.local")] {
         all.insert(format!("{service}.{domain}"));
