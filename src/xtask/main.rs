@@ -6,6 +6,7 @@
 //! | `fix.rs` | writes what `check` would complain of and a program can mend |
 //! | `test/` | unit tests, client programs, Kubernetes; sums them up |
 //! | `image/` | one static binary, packed into an image without a container engine |
+//! | `previous.rs` | the build from which upgrades are tested |
 //! | `cluster/` | the Kubernetes that the tests run on: its binaries, its start and its end |
 //! | `simulate.rs` | clusters whose disks, links and clocks fail as a seed says |
 //! | `bench/` | how fast the broker is, alone and beside others |
@@ -19,6 +20,7 @@ mod cluster;
 mod command;
 mod fix;
 mod image;
+mod previous;
 mod project;
 mod simulate;
 mod test;

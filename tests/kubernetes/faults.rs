@@ -5,7 +5,7 @@
 use std::env;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Pod};
 use kube::{Api, ResourceExt as _};
@@ -150,11 +150,59 @@ pub(crate) fn force_delete(namespace: &str, pods: &[&str]) {
     kubectl(&[&arguments, pods].concat());
 }
 
+/// Policies of the network are enforced on every node until this is dropped.
+pub(crate) struct Enforced {
+    nodes: Vec<Child>,
+}
+
+/// Begins to enforce policies of the network; the test cluster lets everybody in otherwise.
+pub(crate) fn enforce_policies() -> Enforced {
+    let kubeconfig = format!("-kubeconfig={}", env::var("KUBECONFIG").expect("KUBECONFIG names the cluster"));
+    let nodes = kubectl(&["get", "nodes", "--output=jsonpath={.items[*].metadata.name}"]);
+    let enforced = nodes.split_whitespace().map(|node| {
+        let network = format!("--net=/run/netns/ferrymq-{node}");
+        let mut enforce = Command::new("nsenter");
+        enforce.args([&network, "policies", &kubeconfig, &format!("-node={node}")]).stderr(Stdio::null());
+        enforce.spawn().expect("nsenter is in the path")
+    });
+    Enforced { nodes: enforced.collect() }
+}
+
+impl Drop for Enforced {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            // It takes away its rules before it ends; nsenter has become it.
+            signal(node.id(), "-TERM");
+        }
+        for node in &mut self.nodes {
+            let _ = node.wait();
+        }
+    }
+}
+
+/// Whether a process in the network of one pod gets a connection to a port of another one.
+pub(crate) fn reaches(from: &Pod, to: &Pod, port: u16) -> bool {
+    let address = to.status.as_ref().and_then(|status| status.pod_ip.as_deref()).expect("the pod has an address");
+    let dial = format!("exec 3<>/dev/tcp/{address}/{port}");
+    let network = ["--target", &process(from).to_string(), "--net", "timeout", "2", "bash", "-c", &dial];
+    let dialled = Command::new("nsenter").args(network).stderr(Stdio::null()).status();
+    dialled.expect("nsenter is in the path").success()
+}
+
 /// The memory that the process of a pod takes, in bytes.
 pub(crate) fn resident_memory(pod: &Pod) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process(pod))).expect("the process runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
     1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("memory is a number")
+}
+
+/// The processor time that the process of a pod has taken, in seconds.
+pub(crate) fn processor_seconds(pod: &Pod) -> f64 {
+    // In hundredths of a second, on every Linux: proc_pid_stat(5), fields 14 and 15, of which two are before the name's end.
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", process(pod))).expect("the process runs");
+    let (_, after) = stat.rsplit_once(')').expect("the name is in brackets");
+    let ticks = |field: usize| after.split_whitespace().nth(field - 3).and_then(|ticks| ticks.parse::<f64>().ok());
+    (ticks(14).expect("time of its own") + ticks(15).expect("time of the system")) / 100.0
 }
 
 /// The process of a pod's one container, as this machine numbers it.

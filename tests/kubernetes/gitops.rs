@@ -13,7 +13,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::command::{fed, kubectl, try_kubectl};
-use crate::install::NAMESPACE;
+use crate::faults;
+use crate::install::{self, NAMESPACE};
+use crate::metrics::samples;
 use crate::world::{READY, THREE_BROKERS, TOPIC, World, until};
 
 /// The operator looks at what is at rest every ten seconds.
@@ -21,6 +23,9 @@ const REST: Duration = Duration::from_secs(15);
 
 /// How long requests are counted.
 const COUNTED: Duration = Duration::from_secs(60);
+
+/// Looks at a cluster.
+const RECONCILES: &str = "ferrymq_operator_reconciles_total{kind=\"MessageQueue\",result=\"done\"}";
 
 /// By this schema the API server counts what the operator asks for, and nobody else.
 const FLOW_SCHEMA: &str = "
@@ -84,12 +89,29 @@ async fn an_operator_at_rest_asks_for_less_than_one_thing_a_second() {
     until("the API server to count", READY, async || (requests() > 0).then_some(())).await;
     let there = at_rest(&world).await;
     let (since, first) = (Instant::now(), requests());
+    let before = worked(&world).await;
     tokio::time::sleep(COUNTED).await;
+    let after = worked(&world).await;
     let asked = requests().saturating_sub(first);
     let a_second = f64::from(u32::try_from(asked).expect("a few")) / since.elapsed().as_secs_f64();
     println!("measured: an operator at rest with one cluster and one topic: {a_second:.2} API requests a second");
     assert!(a_second < 1.0, "{asked} requests in {} s", COUNTED.as_secs());
     assert_eq!(versions(&world).await, there, "at rest nothing is written");
+    if let Some(((time, count), (then, counted))) = after.zip(before) {
+        let each = (time - then) / (count - counted) * 1000.0;
+        println!(
+            "measured: processor time of a reconcile that changes nothing, all else at rest counted in: {each:.1} ms"
+        );
+        assert!(each < 20.0, "{each:.1} ms");
+    }
+}
+
+/// The processor time of the operator in seconds, and how often it has looked at a cluster; none where it is not on this
+/// machine.
+async fn worked(world: &World) -> Option<(f64, f64)> {
+    let operator = install::operator(world).await.into_iter().next().filter(|_| faults::possible())?;
+    let count = samples(&operator).await.get(RECONCILES).copied().expect("reconciles are counted");
+    Some((faults::processor_seconds(&operator), count))
 }
 
 #[tokio::test]

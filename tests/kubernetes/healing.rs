@@ -31,6 +31,7 @@ async fn whatever_a_user_deletes_is_put_back_under_load() {
         "service/orders-nodes",
         "configmap/orders-config",
         "poddisruptionbudget/orders",
+        "networkpolicy/orders",
         "serviceaccount/orders",
         "secret/orders-default-user",
         "secret/orders-token",
@@ -123,6 +124,33 @@ async fn a_machine_that_falls_silent_is_said_and_its_broker_is_given_to_no_other
     traffic.flowing(100, READY).await;
     let report = traffic.settle().await;
     println!("measured: a machine that fell silent: {report}");
+}
+
+#[tokio::test]
+#[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
+async fn a_broker_that_does_not_stop_is_said_and_bounded() {
+    if faults::left_out("a broker that does not stop") {
+        return;
+    }
+    let world = World::with_cluster("stuck").await;
+    let traffic = loaded(&world).await;
+    traffic.disturb(&PODS);
+    let pod = world.pod("orders-1").await;
+    let uid = pod.uid().expect("a pod has a uid");
+    // It hears nothing, not even that it is to stop.
+    std::mem::forget(faults::pause(&pod));
+    let since = Instant::now();
+    world.kubectl(&["delete", "pod", "orders-1", "--wait=false"]);
+    let said = world.condition::<MessageQueue>("orders", "Ready", ("False", "ReplicasBehind"), READY).await;
+    println!("said: {said}");
+    assert!(said.contains("orders-1"), "{said}");
+    traffic.flowing(100, READY).await;
+    world.replaced("orders-1", &uid, MADE_AGAIN).await;
+    println!("measured: a broker that does not stop is replaced after {:.1} s", since.elapsed().as_secs_f64());
+    world.condition::<MessageQueue>("orders", "Ready", ("True", "AllServing"), READY).await;
+    whole(&world, &traffic).await;
+    let report = traffic.settle().await;
+    println!("measured: a broker that did not stop: {report}");
 }
 
 async fn loaded(world: &World) -> Traffic {

@@ -14,6 +14,9 @@ use crate::world::{READY, World, until};
 /// Where the operator lives.
 pub(crate) const NAMESPACE: &str = "ferrymq-system";
 
+/// The chart under test.
+pub(crate) const CHART: &str = "charts/ferrymq";
+
 /// The image under test.
 pub(crate) fn image() -> String {
     env::var("FERRYMQ_IMAGE").expect("FERRYMQ_IMAGE names the image: run these by `cargo xtask test kubernetes`")
@@ -58,30 +61,34 @@ pub(crate) fn installed() -> Duration {
     static TOOK: OnceLock<Duration> = OnceLock::new();
     *TOOK.get_or_init(|| {
         clear_away();
-        let image = image();
-        let (repository, tag) = image.rsplit_once(':').expect("FERRYMQ_IMAGE has a tag");
-        let policy = pull_policy();
         let started = Instant::now();
-        let installing = try_helm(&[
-            "upgrade",
-            "--install",
-            "ferrymq",
-            "charts/ferrymq",
-            "--namespace",
-            NAMESPACE,
-            "--create-namespace",
-            "--set",
-            &format!("image.repository={repository},image.tag={tag},image.pullPolicy={policy}"),
-            "--wait",
-            "--timeout",
-            "60s",
-        ]);
-        if let Err(complaint) = installing {
-            panic!("the operator cannot be installed: {complaint}\n{}", why());
-        }
+        install(CHART, &image());
         kubectl(&["wait", "--for=condition=Established", "crd", "messagequeues.ferrymq.io", "topics.ferrymq.io"]);
         started.elapsed()
     })
+}
+
+/// `helm upgrade --install`: the operator of this chart and image, in place of the one that is there.
+pub(crate) fn install(chart: &str, image: &str) {
+    let (repository, tag) = image.rsplit_once(':').expect("an image has a tag");
+    let policy = pull_policy();
+    let installing = try_helm(&[
+        "upgrade",
+        "--install",
+        "ferrymq",
+        chart,
+        "--namespace",
+        NAMESPACE,
+        "--create-namespace",
+        "--set",
+        &format!("image.repository={repository},image.tag={tag},image.pullPolicy={policy}"),
+        "--wait",
+        "--timeout",
+        "60s",
+    ]);
+    if let Err(complaint) = installing {
+        panic!("the operator cannot be installed: {complaint}\n{}", why());
+    }
 }
 
 /// What Kubernetes says of the operator and of its nodes: the run that fails is often not here to be looked at.

@@ -9,10 +9,13 @@
 //! | `volume_loss.rs` | a broker loses its volume; then the others restart |
 //! | `rolling.rs` | brokers are restarted one after the other, when it is time |
 //! | `scaling.rs` | more brokers, fewer, none |
+//! | `draining.rs` | a broker with a gigabyte goes |
 //! | `storage.rs` | volumes grow, or cannot, or are replaced by smaller ones |
 //! | `healing.rs` | users delete what belongs to a cluster; machines fall silent |
 //! | `weather.rs` | quotas, policies that deny, an API server that stands still |
+//! | `upgrade.rs` | from the previous build to this one, and back |
 //! | `operators.rs` | the operator is gone, is killed wherever it is, or is there twice |
+//! | `exposure.rs` | clients from outside, and who is not let in |
 //! | `tls.rs` | certificates are replaced under load |
 //! | `power_loss.rs` | all brokers are killed at once |
 //! | `disk_full.rs` | the volume of one broker is full, then those of all |
@@ -29,6 +32,24 @@
 //! | `faults.rs` | everything that breaks something |
 //! | `traffic/` | publishers and consumers that do as they should, and the history of what they did |
 //!
+//! What each change must do, and which story holds it to that:
+//!
+//! | the user does | story |
+//! |---|---|
+//! | raises or lowers `replicas`, by hand or by an autoscaler; to zero and back; below what queues need | `scaling`, `draining` |
+//! | raises `storage.size`, where the class lets volumes grow and where not; lowers it, where it fits and where not | `storage` |
+//! | changes image, resources or configuration; to what does not run; in a window; when somebody approves | `rolling` |
+//! | deletes a pod, one that does not stop too; loses a machine, a volume, all brokers at once | `leader_loss`, `healing`, `volume_loss`, `power_loss`, `fault_run` |
+//! | lowers partitions, changes what cannot be changed | `bad_resources`, `topic_life` |
+//! | raises partitions; edits a `Topic`; deletes it, by each policy and in any order | `topic_life`, `user_life` |
+//! | deletes a `MessageQueue`, and makes one of that name again | `storage`, `installation` |
+//! | edits a topic by a protocol | `many_topics` |
+//! | upgrades chart and operator, then the brokers; and goes back | `upgrade` |
+//! | exposes a listener, and says who may connect | `exposure` |
+//! | lets a certificate or a password be replaced | `tls`, `user_life` |
+//! | deletes what belongs to a cluster | `healing` |
+//! | applies what lies in Git again and again | `gitops` |
+//!
 //! Each story has a namespace of its own, and leaves the cluster whole. Waits are for a state, with a deadline. Lines that
 //! begin with `measured:` are shown again at the end of the run.
 //!
@@ -38,6 +59,7 @@
 //! |---|---|
 //! | `KUBECONFIG` | the cluster; kubectl and helm are in the path |
 //! | `FERRYMQ_IMAGE` | the image, which the nodes have or can pull |
+//! | `FERRYMQ_PREVIOUS_IMAGE`, `FERRYMQ_PREVIOUS_CHARTS` | the previous build, to upgrade from; without it that is left out |
 //! | `FERRYMQ_BIN` | the binary, which is the plugin too |
 //! | `FERRYMQ_KEEP` | the namespace of a story that failed stays, where this is set |
 //! | `FERRYMQ_FAULT_MINUTES` | how long faults follow each other, 2 where it is not set |
@@ -50,6 +72,8 @@ mod bad_resources;
 mod clients;
 mod command;
 mod disk_full;
+mod draining;
+mod exposure;
 mod fault_run;
 mod faults;
 mod gitops;
@@ -68,6 +92,7 @@ mod storage;
 mod tls;
 mod topic_life;
 mod traffic;
+mod upgrade;
 mod user_life;
 mod volume_loss;
 mod weather;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use ferrymq_api::Topic;
+use ferrymq_api::{MessageQueue, Topic};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use kube::api::PostParams;
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -21,6 +21,12 @@ use crate::traffic::connect;
 use crate::world::{READY, World, until};
 
 const TOPICS: usize = 5_000;
+
+/// Clusters that are there besides, and paused.
+const CLUSTERS: usize = 100;
+
+/// The most memory of an operator that looks after all of it.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// How long all of them may take from a cold operator, on a machine that does all of it: API server, brokers and operator.
 const FROM_COLD: Duration = Duration::from_secs(120);
@@ -41,6 +47,10 @@ async fn thousands_of_topics_are_made_rest_and_are_mended() {
         let topics = topics.clone();
         async move { topics.create(&PostParams::default(), &topic(number)).await }
     });
+    let clusters: Api<MessageQueue> = world.api();
+    for number in 0..CLUSTERS {
+        clusters.create(&PostParams::default(), &paused(number)).await.expect("clusters can be made");
+    }
     made.buffer_unordered(16).try_for_each(async |_| Ok(())).await.expect("topics can be made");
 
     let since = Instant::now();
@@ -58,12 +68,16 @@ async fn thousands_of_topics_are_made_rest_and_are_mended() {
     let took = since.elapsed();
     println!("measured: {TOPICS} Topics ready from cold: {:.1} s", took.as_secs_f64());
 
-    if faults::possible() {
-        let operator = install::operator(&world).await.remove(0);
-        println!("measured: memory of the operator: {:.1} MB", faults::resident_memory(&operator) as f64 / 1e6);
-    }
     let before = requests();
     tokio::time::sleep(AT_REST).await;
+    let memory = match faults::possible() {
+        true => faults::resident_memory(&install::operator(&world).await.remove(0)),
+        false => 0,
+    };
+    println!(
+        "measured: memory of the operator with {TOPICS} Topics, {CLUSTERS} clusters: {:.1} MB",
+        memory as f64 / 1e6
+    );
     let each_second = (requests() - before) / AT_REST.as_secs_f64();
     println!("measured: requests for {TOPICS} Topics and their cluster at rest: {each_second:.2} a second");
 
@@ -80,6 +94,7 @@ async fn thousands_of_topics_are_made_rest_and_are_mended() {
     kubectl(&["delete", "namespace", &world.namespace, "--timeout=300s"]);
     println!("measured: end of a namespace with {TOPICS} Topics: {:.1} s", since.elapsed().as_secs_f64());
     assert!(took < FROM_COLD, "{took:?}");
+    assert!(memory < MOST_BYTES, "{memory}");
     assert!(each_second < 1.0, "{each_second}");
     assert!(mended < MENDED, "{mended:?}");
 }
@@ -90,6 +105,14 @@ fn topic(number: usize) -> Topic {
         "spec": {"cluster": "orders", "queues": [{"name": format!("q-{number}")}]},
     });
     serde_json::from_value(topic).expect("it is a Topic")
+}
+
+fn paused(number: usize) -> MessageQueue {
+    let cluster = json!({
+        "apiVersion": "ferrymq.io/v1alpha1", "kind": "MessageQueue", "metadata": {"name": format!("c-{number}")},
+        "spec": {"paused": true, "storage": {"size": "1Gi"}},
+    });
+    serde_json::from_value(cluster).expect("it is a MessageQueue")
 }
 
 fn is_ready(topic: &Topic) -> bool {

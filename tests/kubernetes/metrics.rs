@@ -64,7 +64,7 @@ async fn metrics_say_what_clients_did_and_how_the_cluster_is() {
 }
 
 /// What a pod says at `/metrics`; nothing where it does not answer.
-async fn samples(pod: &Pod) -> BTreeMap<String, f64> {
+pub(crate) async fn samples(pod: &Pod) -> BTreeMap<String, f64> {
     let page = page(pod).await.unwrap_or_default();
     let lines = page.lines().filter(|line| !line.starts_with('#'));
     lines

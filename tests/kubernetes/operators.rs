@@ -178,7 +178,7 @@ impl Running {
             .arg("operator")
             .env("FERRYMQ_BROKER_IMAGE", install::image())
             .env("FERRYMQ_BROKER_IMAGE_PULL_POLICY", install::pull_policy())
-            .env("FERRYMQ_WATCH_NAMESPACE", namespace)
+            .env("FERRYMQ_WATCH_NAMESPACES", namespace)
             .env("FERRYMQ_PROBE_ADDRESS", "127.0.0.1:0")
             .env("FERRYMQ_LOG", "warn")
             .stdout(Stdio::null())

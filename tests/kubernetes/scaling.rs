@@ -1,6 +1,6 @@
 //! A cluster gets more brokers, fewer, too few, none, and what it had again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ferrymq_api::MessageQueue;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
@@ -8,6 +8,9 @@ use kube::api::ListParams;
 
 use crate::traffic::Traffic;
 use crate::world::{READY, TOPIC, World, until};
+
+/// An autoscaler looks every 15 seconds.
+const AUTOSCALED: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 #[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
@@ -73,6 +76,50 @@ async fn a_cluster_is_scaled_up_and_down_under_load_and_to_zero_and_back() {
 
     let report = traffic.settle().await;
     println!("measured: scaled up, down, to zero and back: {report}");
+}
+
+#[tokio::test]
+#[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
+async fn an_autoscaler_scales_a_cluster_under_load() {
+    let world = World::with_cluster("autoscaled").await;
+    world.apply(TOPIC);
+    world.wait_ready("topic/jobs", READY);
+    let mut traffic = Traffic::new(&world).await;
+    traffic.publish("anybody", "jobs", "orders-0");
+    traffic.consume("work", "orders-1");
+    traffic.flowing(200, READY).await;
+    // By its bounds, which it keeps without any metric.
+    world.apply(&autoscaler(4, 5));
+    let grown = async || (world.cluster().await.spec.replicas == 4).then_some(());
+    until("the autoscaler to ask for a fourth broker", AUTOSCALED, grown).await;
+    world.condition::<MessageQueue>("orders", "ScaleComplete", ("True", "AllRunning"), READY).await;
+    until("the fourth broker to hold a share", READY, async || shares(&world).await.filter(|it| spread(it, 4))).await;
+    world.healthy().await;
+    traffic.disturb(&["orders-3"]);
+    world.apply(&autoscaler(1, 3));
+    let shrunk = async || (world.cluster().await.spec.replicas == 3).then_some(());
+    until("the autoscaler to ask for three brokers again", AUTOSCALED, shrunk).await;
+    world.condition::<MessageQueue>("orders", "ScaleComplete", ("True", "AllRunning"), READY).await;
+    until("the fourth broker to be gone", READY, async || (world.pods().await.len() == 3).then_some(())).await;
+    world.healthy().await;
+    traffic.whole();
+    traffic.flowing(200, READY).await;
+    println!("measured: scaled by an autoscaler: {}", traffic.settle().await);
+}
+
+fn autoscaler(least: u32, most: u32) -> String {
+    format!(
+        "
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: orders}}
+spec:
+  scaleTargetRef: {{apiVersion: ferrymq.io/v1alpha1, kind: MessageQueue, name: orders}}
+  minReplicas: {least}
+  maxReplicas: {most}
+  metrics: [{{type: Resource, resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 80}}}}}}]
+"
+    )
 }
 
 fn scale(world: &World, replicas: u32) {

@@ -8,8 +8,9 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 
+use crate::faults;
 use crate::traffic::Traffic;
-use crate::world::{PODS, READY, TOPIC, World, claim, until};
+use crate::world::{PODS, READY, THREE_BROKERS, TOPIC, World, claim, until};
 
 /// How long it may take to replace three volumes.
 const SHRUNK: Duration = Duration::from_secs(240);
@@ -108,6 +109,76 @@ async fn volumes_that_cannot_grow_are_said_and_the_cluster_goes_on() {
     println!("said: {refused}");
     assert!(refused.contains("data-orders-0 cannot grow to 2Gi"), "{refused}");
     world.condition::<MessageQueue>("orders", "Ready", ("True", "AllServing"), READY).await;
+}
+
+#[tokio::test]
+#[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
+async fn volumes_that_fill_grow_by_themselves_before_it_hurts() {
+    if faults::left_out("volumes that have a size and can grow") {
+        return;
+    }
+    let world = World::new("auto-grow").await;
+    let storage = "size: 256Mi, storageClassName: growing, autoGrow: {limit: 512Mi}";
+    world.apply(&format!("{}---{TOPIC}", THREE_BROKERS.replace("size: 1Gi", storage)));
+    world.wait_ready("messagequeue/orders", READY);
+    world.wait_ready("topic/jobs", READY);
+    let before = uids(&world).await;
+    let mut traffic = Traffic::new(&world).await;
+    traffic.publish_bodies("filler", "jobs", "orders-0", 16 << 10);
+    // Nobody consumes, and nobody is held back.
+    let since = Instant::now();
+    let grown = async || claims(&world).await.values().all(|(_, size)| size == "384Mi").then_some(());
+    until("the volumes to be told to grow", READY, grown).await;
+    world.condition::<MessageQueue>("orders", "StorageReady", ("True", "VolumesBound"), READY).await;
+    traffic.flowing(500, READY).await;
+    for (publisher, pause) in traffic.pauses(since) {
+        println!("measured: volumes grew by themselves: longest pause of {publisher}: {} ms", pause.as_millis());
+    }
+    traffic.consume("work", "orders-1");
+    let report = traffic.settle().await;
+    assert_eq!(uids(&world).await, before, "no broker was restarted");
+    println!("measured: volumes that filled grew by themselves: {report}");
+}
+
+#[tokio::test]
+#[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
+async fn volumes_outlive_their_cluster_and_one_of_the_same_name_finds_them() {
+    let world = World::new("found-again").await;
+    let cluster = THREE_BROKERS.replace(", reclaimPolicy: Delete", "");
+    world.apply(&format!("{cluster}---{TOPIC}"));
+    world.wait_ready("messagequeue/orders", READY);
+    world.wait_ready("topic/jobs", READY);
+    let mut traffic = Traffic::new(&world).await;
+    for broker in ["orders-0", "orders-1"] {
+        traffic.publish(broker, "jobs", broker);
+    }
+    traffic.flowing(300, READY).await;
+
+    traffic.disturb(&PODS);
+    world.kubectl(&["delete", "mq/orders", "--timeout=60s"]);
+    until("the brokers to be gone", READY, async || world.pods().await.is_empty().then_some(())).await;
+    let before = claims(&world).await;
+    assert_eq!(before.keys().collect::<Vec<_>>(), ["data-orders-0", "data-orders-1", "data-orders-2"]);
+    // The first broker comes back with nothing, and is filled by the others.
+    world.kubectl(&["delete", "pvc/data-orders-0", "--timeout=60s"]);
+
+    let since = Instant::now();
+    world.apply(&cluster);
+    world.wait_ready("messagequeue/orders", READY);
+    println!("measured: a cluster found again on two of three volumes: {:.1} s", since.elapsed().as_secs_f64());
+    let events = world.kubectl(&["get", "events.events.k8s.io", "-o=jsonpath={.items[*].reason}"]);
+    assert!(events.contains("ClusterFound"), "{events}");
+    let after = claims(&world).await;
+    for kept in ["data-orders-1", "data-orders-2"] {
+        assert_eq!(before[kept], after[kept], "{kept} is the same");
+    }
+    world.healthy().await;
+    traffic.find_brokers(&world).await;
+    traffic.whole();
+    traffic.flowing(200, READY).await;
+    traffic.consume("work", "orders-0");
+    let report = traffic.settle().await;
+    println!("measured: a cluster deleted and found again: {report}");
 }
 
 fn resize(world: &World, size: &str) {

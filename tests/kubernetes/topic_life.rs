@@ -8,8 +8,8 @@ use lapin::types::FieldTable;
 use lapin::{BasicProperties, Confirmation};
 
 use crate::command::kubectl;
-use crate::traffic::connect;
-use crate::world::{READY, World, until};
+use crate::traffic::{Traffic, connect};
+use crate::world::{READY, TOPIC, World, until};
 
 /// How long the end of a namespace with everything in it may take.
 const END: Duration = Duration::from_secs(60);
@@ -52,6 +52,40 @@ async fn a_topic_is_edited_and_goes_by_its_policy() {
     world.kubectl(&["patch", "mqt", "life", "--type=merge", "-p", r#"{"spec":{"deletionPolicy":"Delete"}}"#]);
     world.kubectl(&["wait", "--for=delete", "mqt/life", "--timeout=30s"]);
     assert_eq!((messages_in(&world, "paid").await, messages_in(&world, "sent").await), (None, None));
+}
+
+#[tokio::test]
+#[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
+async fn a_topic_gets_more_partitions_while_it_is_used() {
+    let world = World::with_cluster("partitions").await;
+    let partitioned = |count: u32| TOPIC.replace("queues:", &format!("partitions: {count}\n  queues:"));
+    world.apply(&partitioned(2));
+    world.wait_ready("topic/jobs", READY);
+    let mut traffic = Traffic::new(&world).await;
+    for broker in ["orders-0", "orders-1"] {
+        traffic.publish(broker, "jobs", broker);
+    }
+    traffic.consume("work", "orders-2");
+    traffic.flowing(200, READY).await;
+    assert_eq!(messages_in(&world, "jobs-3").await, None);
+    let before = messages_in(&world, "jobs-0").await.expect("it is a partition");
+
+    world.apply(&partitioned(4));
+    until("the new partitions to take messages", READY, async || {
+        messages_in(&world, "jobs-3").await.filter(|messages| *messages > 0)
+    })
+    .await;
+    let refused = world.refused(&partitioned(1));
+    assert!(refused.contains("partitions cannot be lowered"), "{refused}");
+    assert!(messages_in(&world, "jobs-0").await.is_some_and(|now| now >= before), "what is there stays");
+    until("the status to have all partitions, each with a leader", READY, async || {
+        let partitions = world.api::<Topic>().get("jobs").await.ok()?.status?.partitions;
+        (partitions.len() == 4 && partitions.iter().all(|partition| partition.leader.is_some())).then_some(())
+    })
+    .await;
+    traffic.flowing(200, READY).await;
+    let report = traffic.settle().await;
+    println!("measured: partitions raised under load: {report}");
 }
 
 #[tokio::test]

@@ -131,7 +131,10 @@ impl Observed {
 pub(crate) async fn read(resource: &MessageQueue, context: &Context) -> Result<Observed, ReconcileError> {
     let cluster = ObjectRef::from_obj(resource);
     let formed = resource.status.as_ref().and_then(|status| status.formation.as_ref()).is_some_and(|it| it.complete);
-    let mut observed = match context.snapshots.get(&cluster).filter(|_| formed) {
+    // What is wanted, and what is not any more, is of a spec.
+    let generation = |resource: &MessageQueue| resource.metadata.generation;
+    let is_of_spec = |kept: &Observed| kept.resource.as_ref().is_some_and(|of| generation(of) == generation(resource));
+    let mut observed = match context.snapshots.get(&cluster).filter(|kept| formed && is_of_spec(kept)) {
         Some(observed) => Observed { resource: Some(resource.clone()), ..observed },
         None => {
             let began = context.snapshots.begin(&cluster);

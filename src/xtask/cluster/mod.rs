@@ -79,17 +79,47 @@ pub(crate) fn run(project: &Project, action: &Action) -> anyhow::Result<()> {
 ///
 /// Where there is none, and it cannot be built.
 pub(crate) fn helm(project: &Project) -> anyhow::Result<PathBuf> {
-    let (sources, binaries) = (sources(project), binaries(project));
-    if !build::is_built(&recipes::HELM, &sources, &binaries)? {
-        if command::exists(recipes::HELM.name) {
-            return Ok(recipes::HELM.name.into());
+    tool(project, recipes::HELM)
+}
+
+/// A kubeconform, as [`helm`].
+///
+/// # Errors
+///
+/// Where there is none, and it cannot be built.
+pub(crate) fn kubeconform(project: &Project) -> anyhow::Result<PathBuf> {
+    tool(project, recipes::KUBECONFORM)
+}
+
+fn tool(project: &Project, recipe: recipes::Recipe) -> anyhow::Result<PathBuf> {
+    let (sources, binaries, name) = (sources(project), binaries(project), recipe.name);
+    if !build::is_built(&recipe, &sources, &binaries)? {
+        if command::exists(name) {
+            return Ok(name.into());
         }
         if !command::exists("go") {
-            bail!("the charts are checked with helm: install it, or Go 1.26 to build it");
+            bail!("the charts are checked with {name}: install it, or Go 1.26 to build it");
         }
-        build::build(&[recipes::HELM], &sources, &binaries)?;
+        build::build(&[recipe], &sources, &binaries)?;
     }
-    Ok(binaries.join(recipes::HELM.name))
+    Ok(binaries.join(name))
+}
+
+/// What Kubernetes publishes of its API, as the version that the tests run on has it: OpenAPI 2.0.
+///
+/// # Errors
+///
+/// Where Go is missing, or its module cannot be had.
+pub(crate) fn openapi(project: &Project) -> anyhow::Result<String> {
+    let mut module =
+        command(&sources(project).join("kubernetes"), "go", &["mod", "download", "-json", "k8s.io/kubernetes"]);
+    let output =
+        module.env("GOWORK", "off").output().with_context(|| format!("cannot start {}", command::shown(&module)))?;
+    let module: serde_json::Value = serde_json::from_slice(&output.stdout).context("go mod download said no JSON")?;
+    let folder =
+        module["Dir"].as_str().with_context(|| format!("k8s.io/kubernetes cannot be had: {}", module["Error"]))?;
+    let file = PathBuf::from(folder).join("api/openapi-spec/swagger.json");
+    fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))
 }
 
 /// What the cluster's programs are built from, and what starts it.

@@ -11,6 +11,7 @@ use crate::command;
 const PACKAGES: &[(&str, &[&str])] = &[
     ("runc", &["/usr/sbin/runc", "/usr/bin/runc"]),
     ("iptables", &["/usr/sbin/iptables"]),
+    ("ipset", &["/usr/sbin/ipset", "/sbin/ipset"]),
     ("conntrack", &["/usr/sbin/conntrack"]),
     ("iproute2", &["/usr/sbin/ip", "/usr/bin/ip", "/sbin/ip"]),
     ("containernetworking-plugins", &["/usr/lib/cni/host-local"]),

@@ -42,7 +42,15 @@ const fn module(name: &'static str, package: &'static str) -> Recipe {
 pub(super) const HELM: Recipe =
     Recipe { name: "helm", package: "helm.sh/helm/v4/cmd/helm", source: Source::Release("v4.3.1"), link: "" };
 
-/// All of them. runc is not among them: Debian's has seccomp, one built like these has not.
+/// Not of the cluster at all: what is written is checked with it against the schemas of Kubernetes.
+pub(super) const KUBECONFORM: Recipe = Recipe {
+    name: "kubeconform",
+    package: "github.com/yannh/kubeconform/cmd/kubeconform",
+    source: Source::Release("v0.8.0"),
+    link: "",
+};
+
+/// All of the cluster. runc is not among them: Debian's has seccomp, one built like these has not.
 pub(super) const RECIPES: &[Recipe] = &[
     kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl"),
     kubernetes("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
@@ -57,5 +65,6 @@ pub(super) const RECIPES: &[Recipe] = &[
     module("coredns", "."),
     module("provisioner", "."),
     module("pause", "."),
+    module("policies", "."),
     HELM,
 ];

@@ -1,6 +1,6 @@
 //! The static release binary: in the image, and under the client programs' tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
@@ -15,13 +15,23 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 ///
 /// Where it cannot be built, or is not static after all.
 pub(crate) fn build(project: &Project) -> anyhow::Result<PathBuf> {
+    build_in(&project.root, project.target())
+}
+
+/// The same of any checkout, into any target folder.
+///
+/// # Errors
+///
+/// As [`build`].
+pub(crate) fn build_in(root: &Path, target: &Path) -> anyhow::Result<PathBuf> {
     let arguments = ["build", "--release", "--locked", "--package", "ferrymq", "--target", TARGET];
-    let mut build = command(&project.root, "cargo", &arguments);
+    let mut build = command(root, "cargo", &arguments);
+    build.env("CARGO_TARGET_DIR", target);
     // The target is named although it is the host's: so the flag does not reach build scripts and macros,
     // and nothing of the other builds is built again.
     build.env("RUSTFLAGS", "-C target-feature=+crt-static").env("CARGO_PROFILE_RELEASE_STRIP", "symbols");
     command::run(&mut build)?;
-    let binary = project.target().join(TARGET).join("release/ferrymq");
+    let binary = target.join(TARGET).join("release/ferrymq");
     let content = std::fs::read(&binary).with_context(|| format!("reading {}", binary.display()))?;
     if is_dynamic(&content) {
         bail!("{} wants a dynamic loader, which an empty image does not have", binary.display());

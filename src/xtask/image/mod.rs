@@ -5,7 +5,7 @@ pub(crate) mod binary;
 
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
@@ -56,11 +56,19 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
 ///
 /// As [`run`].
 pub(crate) fn pack(project: &Project, options: &Options) -> anyhow::Result<Packed> {
-    let binary = binary::build(project)?;
+    pack_binary(project, &binary::build(project)?, options)
+}
+
+/// Packs a binary that is built already.
+///
+/// # Errors
+///
+/// As [`run`].
+pub(crate) fn pack_binary(project: &Project, binary: &Path, options: &Options) -> anyhow::Result<Packed> {
     let version = project.version()?;
     let mut reference = options.reference.clone().unwrap_or_else(|| format!("ferrymq.local/ferrymq:{version}"));
     let archive = options.out.clone().unwrap_or_else(|| project.target().join("ferrymq-image.tar"));
-    let content = std::fs::read(&binary).with_context(|| format!("reading {}", binary.display()))?;
+    let content = std::fs::read(binary).with_context(|| format!("reading {}", binary.display()))?;
     if options.tag_by_content {
         let digest = archive::digest(&content);
         reference = format!("{reference}-{}", digest.get(..12).unwrap_or(&digest));

@@ -1,11 +1,13 @@
 //! Stories on a real Kubernetes: `tests/kubernetes`.
 
 use std::env;
+use std::ffi::OsString;
 
 use super::tally::Tally;
 use crate::cluster::Cluster;
 use crate::command::command;
 use crate::image::{self, binary, megabytes};
+use crate::previous::Previous;
 use crate::project::Project;
 
 pub(super) fn run(project: &Project, name: Option<&str>, tally: &mut Tally) -> anyhow::Result<()> {
@@ -21,11 +23,26 @@ pub(super) fn run(project: &Project, name: Option<&str>, tally: &mut Tally) -> a
             packed.reference
         }
     };
+    let previous = match &cluster {
+        Cluster::Ours { .. } => Previous::find(project)?,
+        // Its image is not put there by us.
+        Cluster::Given(_) => None,
+    };
+    let mut upgrades = Vec::new();
+    if let Some(Previous { binary, charts }) = previous {
+        let out = Some(project.target().join("ferrymq-previous-image.tar"));
+        let options = image::Options { out, tag_by_content: true, ..Default::default() };
+        let packed = image::pack_binary(project, &binary, &options)?;
+        cluster.load(&packed.archive)?;
+        upgrades =
+            vec![("FERRYMQ_PREVIOUS_IMAGE", packed.reference.into()), ("FERRYMQ_PREVIOUS_CHARTS", charts.into())];
+    }
     // One story after another, as each breaks things that the next wants whole; each says what it measured.
     let arguments = ["test", "--quiet", "--locked", "--package", "ferrymq", "--test", "kubernetes"];
     let mut tests = command(&project.root, "cargo", &arguments);
     tests.args(["--", "--include-ignored", "--test-threads", "1", "--nocapture", "--format", "pretty"]).args(name);
     // What the image has, on this machine: the plugin of kubectl.
     let binary = binary::build(project)?;
-    tally.run(tests.envs(cluster.environment()?).env("FERRYMQ_IMAGE", image).env("FERRYMQ_BIN", binary))
+    tests.envs(cluster.environment()?).envs::<_, _, OsString>(upgrades);
+    tally.run(tests.env("FERRYMQ_IMAGE", image).env("FERRYMQ_BIN", binary))
 }

@@ -86,7 +86,12 @@ impl Traffic {
 
     /// Looks anew where the brokers are, as a client of a Service does.
     pub(crate) async fn find_brokers(&self, world: &World) {
-        *self.brokers.write().expect("nobody panics with this lock") = world.brokers().await;
+        self.connect_to(world.brokers().await);
+    }
+
+    /// Who connects from now on does so by these addresses.
+    pub(crate) fn connect_to(&self, brokers: Vec<Broker>) {
+        *self.brokers.write().expect("nobody panics with this lock") = brokers;
     }
 
     /// Waits until every publisher has had `more` messages confirmed that were published after now.

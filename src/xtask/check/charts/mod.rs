@@ -6,6 +6,8 @@
 //!                        refused/<name>.yaml   what is refused; its first line is `# refused: ` and a part of what helm says
 //! ```
 //!
+//! All of it, and the manifests, is held against the schemas of Kubernetes' own kinds by kubeconform.
+//!
 //! What the operator's chart makes of its defaults is kept as plain manifests besides, in `manifests/operator`.
 //!
 //! MessageQueues and Topics that a chart makes go through our own parser besides, which knows more than helm does.
@@ -14,6 +16,7 @@ mod chart;
 mod helm;
 mod manifest;
 mod problems;
+mod schemas;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,6 +42,9 @@ pub(super) fn check(project: &Project) -> anyhow::Result<()> {
         }
     }
     wrong.extend(manifest::problem(project, &helm)?);
+    if let Err(error) = schemas::check(project) {
+        wrong.push(format!("{error:#}"));
+    }
     if let Err(error) = admitted(project) {
         wrong.push(format!("{error:#}"));
     }
