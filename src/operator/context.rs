@@ -46,7 +46,8 @@ pub(crate) struct Context {
     pub(crate) backoff: Backoff,
     /// Objects that do not stay as they were written, by what was to be written.
     pub(crate) overwritten: Backoff,
-    recorder: Recorder,
+    recorder: Mutex<(Recorder, u32)>,
+    reporter: Reporter,
     /// When the counters of a resource were last written into its status.
     counted: Mutex<HashMap<String, Instant>>,
 }
@@ -66,7 +67,8 @@ impl Context {
             instance: settings.lease.as_ref().map(|lease| lease.holder.clone()),
         };
         let context = Self {
-            recorder: Recorder::new(client.clone(), reporter),
+            recorder: Mutex::new((Recorder::new(client.clone(), reporter.clone()), 0)),
+            reporter,
             links: Arc::new(links),
             snapshots: Snapshots::default(),
             user_links: UserLinks::new(client.clone()),
@@ -91,9 +93,22 @@ impl Context {
         let note: String = note.chars().take(1_000).collect();
         let event =
             Event { type_, reason: reason.to_owned(), note: Some(note), action: action.to_owned(), secondary: None };
-        if let Err(error) = self.recorder.publish(&event, &resource.object_ref(&())).await {
+        let recorder = self.recorder();
+        if let Err(error) = recorder.publish(&event, &resource.object_ref(&())).await {
             tracing::debug!(%error, reason, "an event could not be written");
         }
+    }
+
+    /// Knows what it told in the last minutes, and tells of a repetition as one. Of thousands of resources that is much: what
+    /// was told before the last so many is forgotten.
+    fn recorder(&self) -> Recorder {
+        const REMEMBERED: u32 = 256;
+        let mut recorder = self.recorder.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        recorder.1 += 1;
+        if recorder.1 > REMEMBERED {
+            *recorder = (Recorder::new(self.client.clone(), self.reporter.clone()), 1);
+        }
+        recorder.0.clone()
     }
 
     /// What to do after a reconcile that did not go on: it is tried again, later each time.

@@ -324,10 +324,13 @@ impl Known {
     /// Takes a list, but for what is known better; gives what was known before.
     fn take(&mut self, topics: Vec<TopicView>) -> HashMap<TopicKey, Arc<TopicView>> {
         self.own.retain(|_, at| at.elapsed() < OWN_WORD);
-        let mut now: HashMap<TopicKey, Arc<TopicView>> = topics
-            .into_iter()
-            .map(|view| ((view.declaration.virtual_host.clone(), view.declaration.name.clone()), Arc::new(view)))
-            .collect();
+        let mut now = HashMap::with_capacity(topics.len());
+        for view in topics {
+            let key = (view.declaration.virtual_host.clone(), view.declaration.name.clone());
+            // What is as it was stays where it is in memory.
+            let same = self.topics.get(&key).filter(|before| ***before == view).cloned();
+            now.insert(key, same.unwrap_or_else(|| Arc::new(view)));
+        }
         for key in self.own.keys() {
             match self.topics.get(key) {
                 Some(view) => drop(now.insert(key.clone(), Arc::clone(view))),

@@ -210,8 +210,11 @@ where
     let (reader, writer) = reflector::store();
     let stream = watcher(api::<K>(client, scope), watcher::Config::default())
         .default_backoff()
-        // Who wrote which field is most of a small resource, and nothing is decided by it.
-        .modify(|object| object.managed_fields_mut().clear())
+        // Who wrote which field, and what kubectl wrote last, is most of a small resource, and nothing is decided by it.
+        .modify(|object| {
+            object.managed_fields_mut().clear();
+            object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+        })
         .reflect(writer)
         .applied_objects()
         .predicate_filter(

@@ -1,13 +1,11 @@
 //! A broker that holds a gigabyte is emptied and goes, and clients hardly notice.
 
-use std::env;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ferrymq_api::MessageQueue;
 use serde_json::Value;
 
-use crate::command::settle;
+use crate::bench::bench;
 use crate::world::{Broker, READY, World, until};
 
 const FOUR_BROKERS: &str = "
@@ -77,20 +75,6 @@ async fn a_gigabyte_is_moved_off_a_broker_and_clients_hardly_notice() {
         took.as_secs_f64()
     );
     assert!(meanwhile <= 2.0 * before, "{meanwhile:.1} ms while it was emptied, {before:.1} ms before");
-}
-
-/// `ferrymq bench` against these brokers: what it reports.
-async fn bench(brokers: &[Broker], arguments: &[&str]) -> Value {
-    let mut bench = Command::new(env::var_os("FERRYMQ_BIN").expect("FERRYMQ_BIN names the binary"));
-    bench.arg("bench");
-    for broker in brokers {
-        let (uri, _) = broker.uri.split_once('?').expect("it has a query");
-        bench.args(["--uri", uri]);
-    }
-    bench.args(arguments).stdin(Stdio::null());
-    let output = tokio::task::spawn_blocking(move || bench.output()).await.expect("it ends");
-    let said = settle(output.expect("the binary can be started")).unwrap_or_else(|complaint| panic!("{complaint}"));
-    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
 }
 
 /// Of the time from publish to confirm, in milliseconds.

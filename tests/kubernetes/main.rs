@@ -28,7 +28,7 @@
 //! | `metrics.rs` | what brokers and the operator say of themselves in figures |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
 //! | `world.rs` | a story's namespace, and what it can ask of Kubernetes |
-//! | `install.rs`, `command.rs` | the chart; kubectl and helm |
+//! | `install.rs`, `command.rs`, `bench.rs` | the chart; kubectl and helm; the load generator |
 //! | `faults.rs` | everything that breaks something |
 //! | `traffic/` | publishers and consumers that do as they should, and the history of what they did |
 //!
@@ -69,6 +69,7 @@
 #![allow(clippy::panic, reason = "a story that cannot go on ends so, and says why")]
 
 mod bad_resources;
+mod bench;
 mod clients;
 mod command;
 mod disk_full;

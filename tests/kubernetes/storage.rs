@@ -8,9 +8,17 @@ use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::ResourceExt as _;
 use kube::api::ListParams;
 
+use crate::bench::bench;
 use crate::faults;
 use crate::traffic::Traffic;
 use crate::world::{PODS, READY, THREE_BROKERS, TOPIC, World, claim, until};
+
+/// What fills a volume of 256 MiB, at a pace that leaves the operator two looks from nearly full to full.
+const FILLING: [&str; 7] =
+    ["--consumers=0", "--size=65536", "--rate=60", "--messages=3000", "--quiet", "--json=-", "--queue-prefix=held-"];
+
+/// What takes it away again.
+const EMPTYING: [&str; 5] = ["--publishers=0", "--seconds=15", "--quiet", "--json=-", "--queue-prefix=held-"];
 
 /// How long it may take to replace three volumes.
 const SHRUNK: Duration = Duration::from_secs(240);
@@ -119,25 +127,24 @@ async fn volumes_that_fill_grow_by_themselves_before_it_hurts() {
     }
     let world = World::new("auto-grow").await;
     let storage = "size: 256Mi, storageClassName: growing, autoGrow: {limit: 512Mi}";
-    world.apply(&format!("{}---{TOPIC}", THREE_BROKERS.replace("size: 1Gi", storage)));
+    world.apply(&THREE_BROKERS.replace("size: 1Gi", storage));
     world.wait_ready("messagequeue/orders", READY);
-    world.wait_ready("topic/jobs", READY);
     let before = uids(&world).await;
-    let mut traffic = Traffic::new(&world).await;
-    traffic.publish_bodies("filler", "jobs", "orders-0", 16 << 10);
     // Nobody consumes, and nobody is held back.
-    let since = Instant::now();
-    let grown = async || claims(&world).await.values().all(|(_, size)| size == "384Mi").then_some(());
-    until("the volumes to be told to grow", READY, grown).await;
+    let filled = bench(&world.brokers().await, &FILLING).await;
+    assert_eq!(filled["confirmed"], 3000);
+    assert_eq!(filled["blocked_seconds"], 0.0, "volumes grow before publishers are held back");
+    println!(
+        "measured: volumes filled and grew by themselves: longest pause of a publisher {} ms",
+        filled["longest_pause_ms"]
+    );
+    let sizes: Vec<_> = claims(&world).await.into_values().map(|(_, size)| size).collect();
+    assert!(sizes.iter().all(|size| ["384Mi", "512Mi"].contains(&size.as_str())), "{sizes:?}");
     world.condition::<MessageQueue>("orders", "StorageReady", ("True", "VolumesBound"), READY).await;
-    traffic.flowing(500, READY).await;
-    for (publisher, pause) in traffic.pauses(since) {
-        println!("measured: volumes grew by themselves: longest pause of {publisher}: {} ms", pause.as_millis());
-    }
-    traffic.consume("work", "orders-1");
-    let report = traffic.settle().await;
     assert_eq!(uids(&world).await, before, "no broker was restarted");
-    println!("measured: volumes that filled grew by themselves: {report}");
+    // All of it is there.
+    let emptied = bench(&world.brokers().await, &EMPTYING).await;
+    assert_eq!(emptied["received"], 3000);
 }
 
 #[tokio::test]
