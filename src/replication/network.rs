@@ -13,7 +13,6 @@ use openraft::{
         VoteRequest, VoteResponse,
     },
 };
-use tokio::time::Instant;
 
 use crate::{
     blocking::blocking,
@@ -36,11 +35,8 @@ pub(crate) const SNAPSHOT_BEGINS: u8 = 0;
 pub(crate) const SNAPSHOT_ENTRIES: u8 = 1;
 pub(crate) const SNAPSHOT_STATE: u8 = 2;
 
-/// Bytes of a snapshot sent at a time: what clients write meanwhile is synced behind one of these at most.
-const CHUNK: usize = 256 << 10;
-/// How many times as long as a piece took the next one waits, so that most of every disk and link is left to clients; and
-/// the longest that it does.
-const REST: (u32, Duration) = (3, Duration::from_millis(200));
+/// Bytes of a snapshot sent at a time.
+const CHUNK: usize = 512 << 10;
 /// How long one chunk, or the installing of the whole after the last one, may take.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -147,13 +143,11 @@ impl Connection {
             let entries = entries.map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
             let Some((last, _)) = entries.last() else { break };
             have = *last;
-            let began = Instant::now();
             let (theirs, _) =
                 self.send_piece(vote, snapshot, SNAPSHOT_ENTRIES, |out| put_entries(out, &entries)).await?;
             if theirs != *vote {
                 return Ok(SnapshotResponse::new(theirs));
             }
-            rest(began).await;
         }
         let mut offset = 0;
         loop {
@@ -166,12 +160,10 @@ impl Connection {
                 out.write_u8(u8::from(last));
                 out.extend_from_slice(&chunk);
             };
-            let began = Instant::now();
             let (theirs, _) = self.send_piece(vote, snapshot, SNAPSHOT_STATE, put).await?;
             if last || theirs != *vote {
                 return Ok(SnapshotResponse::new(theirs));
             }
-            rest(began).await;
             offset += chunk.len() as u64;
         }
     }
@@ -193,12 +185,6 @@ impl Connection {
         let mut answer = Reader::new(self.call(Lane::Bulk, out, CHUNK_TIMEOUT).await?);
         Ok((codec::take_vote(&mut answer).map_err(malformed)?, answer.u64("entries").map_err(malformed)?))
     }
-}
-
-/// Waits after a piece that was begun then.
-async fn rest(began: Instant) {
-    let (times, longest) = REST;
-    tokio::time::sleep((began.elapsed() * times).min(longest)).await;
 }
 
 fn put_entries(out: &mut BytesMut, entries: &[KeptEntry]) {

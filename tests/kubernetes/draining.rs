@@ -1,4 +1,4 @@
-//! A broker that holds a gigabyte is emptied and goes, and clients hardly notice.
+//! A broker that holds a gigabyte is emptied and goes, and clients go on.
 
 use std::time::{Duration, Instant};
 
@@ -42,12 +42,15 @@ const STEADY: [&str; 9] = [
     "--json=-",
 ];
 
-/// How long the broker may take to be emptied.
-const DRAINED: Duration = Duration::from_secs(180);
+/// How long the broker may take to be emptied and to go.
+const DRAINED: Duration = Duration::from_secs(60);
+
+/// The longest that a publisher may wait for a confirm meanwhile, in milliseconds.
+const LONGEST_PAUSE_MS: f64 = 500.0;
 
 #[tokio::test]
 #[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
-async fn a_gigabyte_is_moved_off_a_broker_and_clients_hardly_notice() {
+async fn a_gigabyte_is_moved_off_a_broker_while_clients_go_on() {
     let world = World::new("drain").await;
     world.apply(FOUR_BROKERS);
     world.wait_ready("messagequeue/orders", READY);
@@ -67,14 +70,19 @@ async fn a_gigabyte_is_moved_off_a_broker_and_clients_hardly_notice() {
         since.elapsed()
     };
     let (took, meanwhile) = futures::join!(emptied, bench(&stay, &STEADY));
+    for trouble in ["nacked", "lost_confirms", "reconnects", "errors"] {
+        assert_eq!(meanwhile[trouble], 0, "{trouble}");
+    }
+    let pause = meanwhile["longest_pause_ms"].as_f64().expect("pauses were measured");
     let meanwhile = p99(&meanwhile);
     world.condition::<MessageQueue>("orders", "ScaleComplete", ("True", "AllRunning"), READY).await;
     world.healthy().await;
     println!(
-        "measured: one of four brokers with 1 GB emptied and gone in {:.1} s; confirms meanwhile p99 {meanwhile:.1} ms, before {before:.1} ms",
+        "measured: one of four brokers with 1 GB emptied and gone in {:.1} s; confirms meanwhile p99 {meanwhile:.1} ms, before \
+         {before:.1} ms; longest pause {pause:.0} ms",
         took.as_secs_f64()
     );
-    assert!(meanwhile <= 2.0 * before, "{meanwhile:.1} ms while it was emptied, {before:.1} ms before");
+    assert!(pause < LONGEST_PAUSE_MS, "{pause} ms");
 }
 
 /// Of the time from publish to confirm, in milliseconds.
