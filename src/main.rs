@@ -60,7 +60,8 @@ fn main() -> ExitCode {
     ferrymq_tls::install();
     let mut builder = match arguments.command {
         // It shares its machine with what it measures, and costs the least on one thread.
-        Command::Bench(_) => tokio::runtime::Builder::new_current_thread(),
+        // The operator waits for others most of the time; a thread more is memory more.
+        Command::Bench(_) | Command::Operator => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     };
     let runtime = builder.enable_all().build();

@@ -13,9 +13,9 @@ use crate::faults;
 use crate::traffic::Traffic;
 use crate::world::{PODS, READY, THREE_BROKERS, TOPIC, World, claim, until};
 
-/// What fills a volume of 256 MiB, at a pace that leaves the operator two looks from nearly full to full.
+/// What fills a volume of 512 MiB, at a pace that leaves the operator two looks from nearly full to full.
 const FILLING: [&str; 7] =
-    ["--consumers=0", "--size=65536", "--rate=60", "--messages=3000", "--quiet", "--json=-", "--queue-prefix=held-"];
+    ["--consumers=0", "--size=65536", "--rate=120", "--messages=6500", "--quiet", "--json=-", "--queue-prefix=held-"];
 
 /// What takes it away again.
 const EMPTYING: [&str; 5] = ["--publishers=0", "--seconds=15", "--quiet", "--json=-", "--queue-prefix=held-"];
@@ -126,25 +126,25 @@ async fn volumes_that_fill_grow_by_themselves_before_it_hurts() {
         return;
     }
     let world = World::new("auto-grow").await;
-    let storage = "size: 256Mi, storageClassName: growing, autoGrow: {limit: 512Mi}";
+    let storage = "size: 512Mi, storageClassName: growing, autoGrow: {limit: 1Gi}";
     world.apply(&THREE_BROKERS.replace("size: 1Gi", storage));
     world.wait_ready("messagequeue/orders", READY);
     let before = uids(&world).await;
     // Nobody consumes, and nobody is held back.
     let filled = bench(&world.brokers().await, &FILLING).await;
-    assert_eq!(filled["confirmed"], 3000);
+    assert_eq!(filled["confirmed"], 6500);
     assert_eq!(filled["blocked_seconds"], 0.0, "volumes grow before publishers are held back");
     println!(
         "measured: volumes filled and grew by themselves: longest pause of a publisher {} ms",
         filled["longest_pause_ms"]
     );
     let sizes: Vec<_> = claims(&world).await.into_values().map(|(_, size)| size).collect();
-    assert!(sizes.iter().all(|size| ["384Mi", "512Mi"].contains(&size.as_str())), "{sizes:?}");
+    assert!(sizes.iter().all(|size| ["768Mi", "1Gi"].contains(&size.as_str())), "{sizes:?}");
     world.condition::<MessageQueue>("orders", "StorageReady", ("True", "VolumesBound"), READY).await;
     assert_eq!(uids(&world).await, before, "no broker was restarted");
     // All of it is there.
     let emptied = bench(&world.brokers().await, &EMPTYING).await;
-    assert_eq!(emptied["received"], 3000);
+    assert_eq!(emptied["received"], 6500);
 }
 
 #[tokio::test]

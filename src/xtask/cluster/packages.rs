@@ -16,6 +16,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("iproute2", &["/usr/sbin/ip", "/usr/bin/ip", "/sbin/ip"]),
     ("containernetworking-plugins", &["/usr/lib/cni/host-local"]),
     ("openssl", &["/usr/bin/openssl"]),
+    ("xfsprogs", &["/usr/sbin/mkfs.xfs", "/sbin/mkfs.xfs"]),
     ("e2fsprogs", &["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4"]),
 ];
 
