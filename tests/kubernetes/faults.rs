@@ -189,10 +189,11 @@ pub(crate) fn reaches(from: &Pod, to: &Pod, port: u16) -> bool {
     dialled.expect("nsenter is in the path").success()
 }
 
-/// The memory that the process of a pod takes, in bytes.
-pub(crate) fn resident_memory(pod: &Pod) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", process(pod))).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a process has memory");
+/// The memory of the process of a pod, in bytes: its own, and its share of what it has together with others, such as the one
+/// program that operator and brokers are.
+pub(crate) fn memory_of(pod: &Pod) -> u64 {
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", process(pod))).expect("the process runs");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).expect("a process has memory");
     1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("memory is a number")
 }
 

@@ -6,7 +6,7 @@ use ferrymq_api::MessageQueue;
 use k8s_openapi::api::core::v1::PersistentVolumeClaim;
 use kube::api::ListParams;
 
-use crate::faults::{possible, resident_memory};
+use crate::faults::{memory_of, possible};
 use crate::traffic::Traffic;
 use crate::world::{READY, THREE_BROKERS, TOPIC, World, until};
 use crate::{command, install};
@@ -56,10 +56,10 @@ fn row<'a>(shown: &'a str, name: &str) -> Vec<&'a str> {
 
 async fn memory(world: &World) {
     let brokers = world.pods().await;
-    let most = brokers.iter().map(resident_memory).max().expect("there are brokers");
+    let most = brokers.iter().map(memory_of).max().expect("there are brokers");
     println!("measured: memory of an idle broker: {:.1} MB", most as f64 / 1e6);
     for operator in install::operator(world).await {
-        println!("measured: memory of the operator: {:.1} MB", resident_memory(&operator) as f64 / 1e6);
+        println!("measured: memory of the operator: {:.1} MB", memory_of(&operator) as f64 / 1e6);
     }
 }
 

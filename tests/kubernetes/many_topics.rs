@@ -71,7 +71,7 @@ async fn thousands_of_topics_are_made_rest_and_are_mended() {
     let before = requests();
     tokio::time::sleep(AT_REST).await;
     let memory = match faults::possible() {
-        true => faults::resident_memory(&install::operator(&world).await.remove(0)),
+        true => faults::memory_of(&install::operator(&world).await.remove(0)),
         false => 0,
     };
     println!(
