@@ -77,6 +77,17 @@ pub(crate) fn exposed_service(cluster: &str, listener: &str, broker: Option<u32>
     }
 }
 
+/// All Services of a listener that is reached from elsewhere, each with the broker that it is of.
+pub(crate) fn exposed_services(
+    cluster: &str,
+    listener: &str,
+    each_broker: bool,
+    brokers: u32,
+) -> impl Iterator<Item = (Option<u32>, String)> {
+    let each = (0..brokers).filter(move |_| each_broker).map(Some);
+    std::iter::once(None).chain(each).map(move |broker| (broker, exposed_service(cluster, listener, broker)))
+}
+
 pub(crate) fn network_policy(cluster: &str) -> String {
     cluster.to_owned()
 }

@@ -1,7 +1,5 @@
 //! A cluster is reached from outside, as its spec says, and by nobody whom it does not let in.
 
-use std::collections::BTreeMap;
-
 use ferrymq_api::{Endpoint, MessageQueue};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -38,7 +36,7 @@ async fn listeners_are_exposed_and_hidden_again_and_no_client_notices() {
     traffic.publish("inside", "jobs", "orders-0");
     traffic.consume("work", "orders-1");
     traffic.flowing(200, READY).await;
-    let before = uids(&world).await;
+    let before = world.uids().await;
 
     expose(&world, r#"{"type": "NodePort", "eachBroker": true}"#);
     let exposed = endpoint(&world, |endpoint| endpoint.external.is_some() && all_have_addresses(endpoint, 3)).await;
@@ -84,7 +82,7 @@ async fn listeners_are_exposed_and_hidden_again_and_no_client_notices() {
     until("nothing to be exposed", READY, async || services(&world).await.is_empty().then_some(())).await;
     endpoint(&world, |endpoint| endpoint.external.is_none()).await;
 
-    assert_eq!(uids(&world).await, before, "no broker was restarted");
+    assert_eq!(world.uids().await, before, "no broker was restarted");
     traffic.whole();
     traffic.flowing(200, READY).await;
     println!("measured: exposed, otherwise, and not any more: {}", traffic.settle().await);
@@ -186,8 +184,4 @@ async fn all_accepted(world: &World) -> f64 {
 async fn services(world: &World) -> Vec<String> {
     let services = world.api::<Service>().list(&ListParams::default()).await.expect("services can be listed");
     services.iter().map(|service| service.name_any()).filter(|name| name.starts_with("orders-ext-")).collect()
-}
-
-async fn uids(world: &World) -> BTreeMap<String, Option<String>> {
-    world.pods().await.iter().map(|pod| (pod.name_any(), pod.uid())).collect()
 }

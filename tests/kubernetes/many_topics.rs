@@ -70,14 +70,15 @@ async fn thousands_of_topics_are_made_rest_and_are_mended() {
 
     let before = requests();
     tokio::time::sleep(AT_REST).await;
-    let memory = match faults::possible() {
-        true => faults::memory_of(&install::operator(&world).await.remove(0)),
-        false => 0,
-    };
-    println!(
-        "measured: memory of the operator with {TOPICS} Topics, {CLUSTERS} clusters: {:.1} MB",
-        memory as f64 / 1e6
-    );
+    let mut memory = None;
+    if faults::possible() {
+        let bytes = faults::memory_of(&install::operator(&world).await.remove(0));
+        println!(
+            "measured: memory of the operator with {TOPICS} Topics, {CLUSTERS} clusters: {:.1} MB",
+            bytes as f64 / 1e6
+        );
+        memory = Some(bytes);
+    }
     let each_second = (requests() - before) / AT_REST.as_secs_f64();
     println!("measured: requests for {TOPICS} Topics and their cluster at rest: {each_second:.2} a second");
 
@@ -94,7 +95,7 @@ async fn thousands_of_topics_are_made_rest_and_are_mended() {
     kubectl(&["delete", "namespace", &world.namespace, "--timeout=300s"]);
     println!("measured: end of a namespace with {TOPICS} Topics: {:.1} s", since.elapsed().as_secs_f64());
     assert!(took < FROM_COLD, "{took:?}");
-    assert!(memory < MOST_BYTES, "{memory}");
+    assert!(memory.is_none_or(|bytes| bytes < MOST_BYTES), "{memory:?}");
     assert!(each_second < 1.0, "{each_second}");
     assert!(mended < MENDED, "{mended:?}");
 }

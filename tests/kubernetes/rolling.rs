@@ -1,7 +1,6 @@
 //! Brokers are restarted because the spec says something else: when somebody has approved, when a window opens, and not for
 //! long where what they are to run does not run.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ferrymq_api::{MessageQueue, PlanWaitsFor, UpdatePlan};
@@ -16,7 +15,7 @@ use crate::world::{PODS, READY, TOPIC, World, until};
 async fn a_roll_waits_to_be_approved_and_goes_zone_by_zone_under_load() {
     let world = World::with_cluster("roll").await;
     let traffic = loaded(&world).await;
-    let before = uids(&world).await;
+    let before = world.uids().await;
 
     patch(&world, r#"{"upgrade": {"approval": "Manual"}, "podTemplate": {"annotations": {"example.com/turn": "1"}}}"#);
     let said = world.condition::<MessageQueue>("orders", "UpdateComplete", ("False", "ApprovalAwaited"), READY).await;
@@ -26,7 +25,7 @@ async fn a_roll_waits_to_be_approved_and_goes_zone_by_zone_under_load() {
     assert_eq!(plan.restarts.len(), 3);
     // Nothing is wrong meanwhile, and nobody is kept waiting.
     world.condition::<MessageQueue>("orders", "Reconciling", ("False", "Settled"), READY).await;
-    assert_eq!(uids(&world).await, before);
+    assert_eq!(world.uids().await, before);
     // One that goes by itself comes back as it was.
     let uid = world.pod("orders-0").await.uid().expect("a pod has a uid");
     traffic.disturb(&["orders-0"]);
@@ -120,10 +119,6 @@ fn window(opens: Timestamp) -> String {
 
 async fn plan(world: &World) -> UpdatePlan {
     until("a plan in the status", READY, async || world.cluster().await.status?.plan).await
-}
-
-async fn uids(world: &World) -> BTreeMap<String, Option<String>> {
-    world.pods().await.iter().map(|pod| (pod.name_any(), pod.uid())).collect()
 }
 
 /// The pods, the oldest first.

@@ -1,11 +1,9 @@
 //! From the previous build of chart, operator and brokers to this one, and back.
 
-use std::collections::BTreeMap;
 use std::env;
 use std::time::Instant;
 
 use ferrymq_api::{MessageQueue, Topic, User};
-use kube::ResourceExt as _;
 
 use crate::command::{kubectl, try_helm};
 use crate::install::{CHART, NAMESPACE, image, install};
@@ -29,7 +27,7 @@ async fn the_previous_build_is_upgraded_under_load_and_back() {
     for resource in ["messagequeue/orders", "topic/jobs", "user/billing"] {
         world.wait_ready(resource, READY);
     }
-    assert_eq!(images(&world).await, [previous.image.clone()]);
+    assert_eq!(images(&world).await, std::slice::from_ref(&previous.image));
     let mut traffic = Traffic::new(&world).await;
     for broker in ["orders-0", "orders-1"] {
         traffic.publish(broker, "jobs", broker);
@@ -38,7 +36,7 @@ async fn the_previous_build_is_upgraded_under_load_and_back() {
     traffic.flowing(300, READY).await;
 
     // Another operator restarts nobody: it says what it would do, and waits.
-    let before = uids(&world).await;
+    let before = world.uids().await;
     install(CHART, &image());
     for definition in ["messagequeues", "topics", "users"] {
         kubectl(&["wait", "--for=condition=Established", &format!("crd/{definition}.ferrymq.io")]);
@@ -49,20 +47,20 @@ async fn the_previous_build_is_upgraded_under_load_and_back() {
     world.condition::<User>("billing", "Ready", ("True", "Declared"), READY).await;
     world.condition::<MessageQueue>("orders", "Ready", ("True", "AllServing"), READY).await;
     traffic.flowing(300, READY).await;
-    assert_eq!(uids(&world).await, before, "no broker was restarted");
+    assert_eq!(world.uids().await, before, "no broker was restarted");
     traffic.whole();
 
     moved(&world, &traffic, &image(), "the present build").await;
 
     // And back, as helm goes back.
-    let before = uids(&world).await;
+    let before = world.uids().await;
     if let Err(complaint) = try_helm(&["rollback", "ferrymq", "--namespace", NAMESPACE, "--wait", "--timeout", "60s"]) {
         panic!("helm does not go back: {complaint}");
     }
     let said = world.condition::<MessageQueue>("orders", "UpdateComplete", ("False", "UpgradeWaits"), READY).await;
     println!("said: {said}");
     traffic.flowing(300, READY).await;
-    assert_eq!(uids(&world).await, before, "no broker was restarted");
+    assert_eq!(world.uids().await, before, "no broker was restarted");
     traffic.whole();
     moved(&world, &traffic, &previous.image, "the previous build").await;
 
@@ -126,10 +124,6 @@ impl Previous {
         install(&self.chart, &self.image);
         present_again
     }
-}
-
-async fn uids(world: &World) -> BTreeMap<String, Option<String>> {
-    world.pods().await.iter().map(|pod| (pod.name_any(), pod.uid())).collect()
 }
 
 /// The images that brokers run, each once.

@@ -1,5 +1,6 @@
 //! A story's namespace, and what it can ask of Kubernetes.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
@@ -126,6 +127,11 @@ impl World {
         let mut pods = self.api::<Pod>().list(&selected).await.expect("pods can be listed").items;
         pods.sort_by_key(|pod| pod.name_any());
         pods
+    }
+
+    /// Which pods the cluster `orders` has: one that was restarted is another one.
+    pub(crate) async fn uids(&self) -> BTreeMap<String, Option<String>> {
+        self.pods().await.iter().map(|pod| (pod.name_any(), pod.uid())).collect()
     }
 
     /// A pod that is there.

@@ -250,9 +250,8 @@ fn wanted(resource: &MessageQueue) -> BTreeSet<(Kind, String)> {
     let exposed =
         resource.spec.listeners.iter().flatten().filter_map(|listener| Some((listener, listener.expose.as_ref()?)));
     for (listener, expose) in exposed {
-        let each = (0..brokers).filter(|_| expose.each_broker).map(Some);
-        let services = std::iter::once(None).chain(each);
-        wanted.extend(services.map(|broker| (Kind::Service, names::exposed_service(cluster, &listener.name, broker))));
+        let services = names::exposed_services(cluster, &listener.name, expose.each_broker, brokers);
+        wanted.extend(services.map(|(_, name)| (Kind::Service, name)));
     }
     wanted
 }

@@ -1,12 +1,9 @@
 //! Where clients connect: any broker that is ready.
 
 use ferrymq_api::Cluster;
-use k8s_openapi::{
-    api::core::v1::{Service, ServicePort, ServiceSpec},
-    apimachinery::pkg::util::intstr::IntOrString,
-};
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 
-use super::object_meta;
+use super::{object_meta, service_port};
 use crate::names;
 
 pub(crate) fn client_service(cluster: &Cluster) -> Service {
@@ -24,18 +21,7 @@ pub(crate) fn client_service(cluster: &Cluster) -> Service {
 
 /// One port for each listener.
 pub(super) fn client_ports(cluster: &Cluster) -> Vec<ServicePort> {
-    cluster
-        .listeners
-        .iter()
-        .map(|listener| ServicePort {
-            name: Some(listener.name.clone()),
-            port: i32::from(listener.port),
-            target_port: Some(IntOrString::String(listener.name.clone())),
-            protocol: Some("TCP".to_owned()),
-            app_protocol: Some(listener.scheme().to_owned()),
-            ..ServicePort::default()
-        })
-        .collect()
+    cluster.listeners.iter().map(|listener| service_port(&listener.name, listener.port, listener.scheme())).collect()
 }
 
 #[cfg(test)]

@@ -1,12 +1,9 @@
 //! Services of listeners that are reached from elsewhere: one for all brokers, and one for each where the spec asks for it.
 
 use ferrymq_api::{Cluster, ExposeType, Exposure, ListenerPort, TrafficPolicy};
-use k8s_openapi::{
-    api::core::v1::{Service, ServicePort, ServiceSpec},
-    apimachinery::pkg::util::intstr::IntOrString,
-};
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 
-use super::object_meta;
+use super::{object_meta, service_port};
 use crate::names;
 
 /// The label that a StatefulSet gives each of its pods.
@@ -17,9 +14,7 @@ pub(crate) fn exposed_services(cluster: &Cluster, brokers: u32) -> Vec<(String, 
     let exposed = cluster.listeners.iter().filter_map(|listener| Some((listener, listener.exposure.as_ref()?)));
     let mut services = Vec::new();
     for (listener, exposure) in exposed {
-        let each = (0..brokers).filter(|_| exposure.each_broker).map(Some);
-        for ordinal in std::iter::once(None).chain(each) {
-            let name = names::exposed_service(&cluster.name, &listener.name, ordinal);
+        for (ordinal, name) in names::exposed_services(&cluster.name, &listener.name, exposure.each_broker, brokers) {
             services.push((name.clone(), exposed_service(cluster, listener, exposure, ordinal, name)));
         }
     }
@@ -47,12 +42,8 @@ fn exposed_service(
             type_: Some(exposure.kind.as_str().to_owned()),
             selector: Some(selector),
             ports: Some(vec![ServicePort {
-                name: Some(listener.name.clone()),
-                port: i32::from(exposure.port),
-                target_port: Some(IntOrString::String(listener.name.clone())),
                 node_port: node_port.map(i32::from),
-                protocol: Some("TCP".to_owned()),
-                app_protocol: Some(listener.scheme().to_owned()),
+                ..service_port(&listener.name, exposure.port, listener.scheme())
             }]),
             external_traffic_policy: exposure.external_traffic_policy.map(|it| TrafficPolicy::as_str(it).to_owned()),
             load_balancer_class: exposure.load_balancer_class.clone(),

@@ -16,8 +16,11 @@ mod token_secret;
 
 use ferrymq_api::Cluster;
 use k8s_openapi::{
-    api::core::v1::Secret,
-    apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
+    api::core::v1::{Secret, ServicePort},
+    apimachinery::pkg::{
+        apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference},
+        util::intstr::IntOrString,
+    },
 };
 
 use crate::{
@@ -121,6 +124,18 @@ pub(crate) fn owner(cluster: &Cluster) -> OwnerReference {
         uid: cluster.uid.clone(),
         controller: Some(true),
         block_owner_deletion: Some(true),
+    }
+}
+
+/// A port of a Service, which leads to the port of the same name of a pod.
+fn service_port(name: &str, port: u16, protocol: &str) -> ServicePort {
+    ServicePort {
+        name: Some(name.to_owned()),
+        port: i32::from(port),
+        target_port: Some(IntOrString::String(name.to_owned())),
+        protocol: Some("TCP".to_owned()),
+        app_protocol: Some(protocol.to_owned()),
+        ..ServicePort::default()
     }
 }
 

@@ -2,19 +2,16 @@
 //! other.
 
 use ferrymq_api::Cluster;
-use k8s_openapi::{
-    api::core::v1::{Service, ServicePort, ServiceSpec},
-    apimachinery::pkg::util::intstr::IntOrString,
-};
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 
-use super::{client_service::client_ports, object_meta};
+use super::{client_service::client_ports, object_meta, service_port};
 use crate::names;
 
 pub(crate) fn nodes_service(cluster: &Cluster) -> Service {
     let mut ports = vec![
-        port("link", names::LINK_PORT, "ferrymq.io/link"),
-        port("admin", names::ADMIN_PORT, "https"),
-        port("metrics", names::METRICS_PORT, "http"),
+        service_port("link", names::LINK_PORT, "ferrymq.io/link"),
+        service_port("admin", names::ADMIN_PORT, "https"),
+        service_port("metrics", names::METRICS_PORT, "http"),
     ];
     ports.extend(client_ports(cluster));
     Service {
@@ -27,17 +24,6 @@ pub(crate) fn nodes_service(cluster: &Cluster) -> Service {
             ..ServiceSpec::default()
         }),
         ..Service::default()
-    }
-}
-
-fn port(name: &str, port: u16, protocol: &str) -> ServicePort {
-    ServicePort {
-        name: Some(name.to_owned()),
-        port: i32::from(port),
-        target_port: Some(IntOrString::String(name.to_owned())),
-        protocol: Some("TCP".to_owned()),
-        app_protocol: Some(protocol.to_owned()),
-        ..ServicePort::default()
     }
 }
 
