@@ -326,14 +326,14 @@ impl Client {
         self.get(routes::TOPICS).await
     }
 
-    /// All topics, as soon as they are of another version than this one, and after at most five seconds.
+    /// A part of the topics, as soon as all of them are of another version than the known one, and after at most five seconds.
+    /// A node of an earlier build gives all of them.
     ///
     /// # Errors
     ///
     /// [`CallError`].
-    pub async fn topics_after(&self, version: &str) -> Result<TopicList, CallError> {
-        let after = TopicsAfter { version: version.to_owned() };
-        let body = written(routes::TOPICS_AFTER, &after)?;
+    pub async fn topics_after(&self, after: &TopicsAfter) -> Result<TopicList, CallError> {
+        let body = written(routes::TOPICS_AFTER, after)?;
         let (status, body) = self.call(Method::POST, routes::TOPICS_AFTER, body, TOPICS_AFTER_TIMEOUT).await?;
         self.read(routes::TOPICS_AFTER, status, &body)
     }

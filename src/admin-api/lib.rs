@@ -40,7 +40,7 @@ pub use status::{
     CertificatePurpose, CertificateView, ClusterStatus, DiskUse, NodeStatus, NodeView, Phase, Safety, ShardView,
 };
 pub use topic::{
-    Adoption, Owner, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicList, TopicLog, TopicRemoval,
-    TopicView, TopicsAfter,
+    Adoption, Owner, QueueInTopic, QueueView, TopicBinding, TopicDeclaration, TopicList, TopicLog, TopicName,
+    TopicRemoval, TopicView, TopicsAfter,
 };
 pub use user::{Permission, UserDeclaration, UserDeclared, UserRemoval, UserView};

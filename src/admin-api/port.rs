@@ -40,7 +40,7 @@ pub trait AdminPort: Clone + Send + Sync + 'static {
     /// All topics.
     fn topics(&self) -> impl Future<Output = Result<TopicList, AdminError>> + Send;
 
-    /// All topics, as soon as they are of another version; after five seconds at most.
+    /// A part of the topics, as soon as all of them are of another version; after five seconds at most.
     fn topics_after(&self, after: TopicsAfter) -> impl Future<Output = Result<TopicList, AdminError>> + Send;
 
     /// Removes a topic; success where it is not there.

@@ -38,8 +38,8 @@ pub const TOPIC: &str = "/admin/v1/topic";
 /// `GET`: [`TopicList`](crate::TopicList).
 pub const TOPICS: &str = "/admin/v1/topics";
 
-/// `POST` a [`TopicsAfter`](crate::TopicsAfter): [`TopicList`](crate::TopicList), as soon as there is another version, and
-/// after at most five seconds.
+/// `POST` a [`TopicsAfter`](crate::TopicsAfter): a part of a [`TopicList`](crate::TopicList), as soon as there is another
+/// version, and after at most five seconds.
 pub const TOPICS_AFTER: &str = "/admin/v1/topics/after";
 
 /// `PUT` a [`UserDeclaration`](crate::UserDeclaration): [`UserView`](crate::UserView). `DELETE` with a

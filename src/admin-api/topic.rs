@@ -1,6 +1,6 @@
 //! A topic as it is declared, and as it is.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use serde::{Deserialize, Serialize};
 
@@ -108,16 +108,35 @@ pub struct TopicRemoval {
 pub struct TopicList {
     /// Another one after a topic was declared, removed, or changed by a protocol; not after messages came or went.
     pub version: String,
-    /// The topics as they are.
+    /// The topics as they are, in the order of their virtual hosts and names.
     pub topics: Vec<TopicView>,
+    /// There are more after the last of them.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// Which topic.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TopicName {
+    /// Its virtual host.
+    pub virtual_host: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// `POST /admin/v1/topics/after`: wants to know as soon as topics are not what they were.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TopicsAfter {
-    /// The version that is known already.
+    /// The version that is known already. Empty: none, and the answer comes at once.
     pub version: String,
+    /// The list begins after this topic, whether that is there or not. Default: with the first one.
+    #[serde(default)]
+    pub after: Option<TopicName>,
+    /// The most topics that are listed, at least one. Default: all.
+    #[serde(default)]
+    pub limit: Option<NonZeroUsize>,
 }
 
 /// One topic as it is.

@@ -47,7 +47,7 @@ pub use node::ReplicaState;
 pub use node::{
     Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, LedShard, MessageCounts, Node, NodeView, Objects,
     Phase, PlacementRefusal, QueueFigures, QueueInTopic, QueueTotals, QueueView, SafeToStop, Settings, ShardCounts,
-    ShardView, StartError, Statistics, Topic, TopicList, TopicLog, TopicRefusal, TopicView, User, UserDeclared,
-    UserPermission, UserRefusal, UserView,
+    ShardView, StartError, Statistics, Topic, TopicList, TopicLog, TopicPage, TopicRefusal, TopicView, User,
+    UserDeclared, UserPermission, UserRefusal, UserView,
 };
 pub use session::Session;

@@ -135,7 +135,7 @@ impl AdminPort for FakeNode {
     async fn topics(&self) -> Result<TopicList, AdminError> {
         self.formed().await?;
         let topics: Vec<TopicView> = self.state().topics.iter().cloned().map(view).collect();
-        Ok(TopicList { version: topics.len().to_string(), topics })
+        Ok(TopicList { version: topics.len().to_string(), topics, more: false })
     }
 
     async fn topics_after(&self, _: TopicsAfter) -> Result<TopicList, AdminError> {

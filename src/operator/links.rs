@@ -3,19 +3,20 @@
 //! happens, the API server is asked nothing.
 //!
 //! ```text
-//!   broker --list, when it changed--> follow --topics to be looked at--> reconciles
+//!   broker --pages of a list, when it changed--> follow --topics to be looked at--> reconciles
 //!                                       |                                   |
 //!                                       v                                   v
 //!                                     Known <----- what a broker answered --+
 //! ```
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
+    num::NonZeroUsize,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use ferrymq_admin_api::{CallError, Client as AdminClient, ClientError, TopicList, TopicView};
+use ferrymq_admin_api::{CallError, Client as AdminClient, ClientError, TopicName, TopicView, TopicsAfter};
 use ferrymq_api::{CheckedTopic, Topic};
 use ferrymq_tls::{CA_FILE, Trust};
 use futures::{SinkExt, channel::mpsc};
@@ -44,6 +45,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(700), Duration::from_
 
 /// What a reconcile was told itself, a list says nothing of that may be older.
 const OWN_WORD: Duration = Duration::from_secs(2);
+
+/// Topics in one part of a broker's list, at most.
+const PART: NonZeroUsize = NonZeroUsize::new(256).expect("256 is not 0");
 
 /// Topics that wait to be looked at, at most; who finds more waits with them.
 const WAITING: usize = 1024;
@@ -82,9 +86,6 @@ pub(crate) fn secret_text(secret: &Secret, key: &str) -> Option<String> {
 /// Namespace and name of a cluster.
 pub(crate) type ClusterKey = (String, String);
 
-/// Virtual host and name of a topic.
-type TopicKey = (String, String);
-
 /// The clusters that have topics.
 pub(crate) struct Links {
     client: Client,
@@ -112,9 +113,22 @@ struct Known {
     silence: String,
     /// Of the last list.
     version: Option<String>,
-    topics: HashMap<TopicKey, Arc<TopicView>>,
+    topics: BTreeMap<TopicName, Arc<TopicView>>,
     /// When a reconcile was told of a topic last, and not by a list.
-    own: HashMap<TopicKey, Instant>,
+    own: HashMap<TopicName, Instant>,
+}
+
+/// The part of a list that is after this topic, or begins with the first one, and ends with that one, or with the last one.
+#[derive(Default)]
+struct Part {
+    after: Option<TopicName>,
+    last: Option<TopicName>,
+}
+
+impl Part {
+    fn has(&self, topic: &TopicName) -> bool {
+        self.after.as_ref().is_none_or(|after| topic > after) && self.last.as_ref().is_none_or(|last| topic <= last)
+    }
 }
 
 impl Followed {
@@ -124,6 +138,17 @@ impl Followed {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of a broker's list was taken.
+    fn heard_of(&self, client: AdminClient, version: String) {
+        let mut known = self.known();
+        known.silence.clear();
+        known.client = Some(client);
+        // Else the next list is not waited for, and says what this one may have said too early.
+        known.version = known.own.is_empty().then_some(version);
+        drop(known);
+        self.heard.send_replace(true);
     }
 }
 
@@ -198,10 +223,8 @@ impl Links {
         let mut pause = first;
         while !self.topics_of(&key).is_empty() {
             match self.hear(&key, &followed).await {
-                Ok((client, list)) => {
+                Ok(()) => {
                     pause = first;
-                    let changed = self.take(&key, &followed, client, list);
-                    self.have_looked_at(changed).await;
                     if followed.known().version.is_none() {
                         sleep(first).await;
                     }
@@ -237,44 +260,60 @@ impl Links {
         }
     }
 
-    /// The next list of a cluster's topics: from the broker that answered last, else from any.
-    async fn hear(&self, key: &ClusterKey, followed: &Followed) -> Result<(AdminClient, TopicList), String> {
-        let (client, version) = {
+    /// Takes the next list of a cluster's topics: from the broker that answered last, else from any. It comes in parts, so that
+    /// thousands of topics need little memory on either side.
+    async fn hear(&self, key: &ClusterKey, followed: &Followed) -> Result<(), String> {
+        let (known, version) = {
             let known = followed.known();
-            (known.client.clone(), known.version.clone())
+            (known.client.clone(), known.version.clone().unwrap_or_default())
         };
-        if let Some(client) = client {
-            let list = match version {
-                Some(version) => client.topics_after(&version).await,
-                None => client.topics().await,
-            };
-            if let Ok(list) = list {
-                return Ok((client, list));
+        let first = known.is_none();
+        let answered = match known {
+            Some(client) => client.topics_after(&part_after(version, None)).await.ok().map(|list| (client, list)),
+            None => None,
+        };
+        let (client, mut list) = match answered {
+            Some(answered) => answered,
+            None => {
+                let ask =
+                    |client: AdminClient| async move { client.topics_after(&part_after(String::new(), None)).await };
+                find(&self.client, key, ask).await.map_err(|error| chain(&error))?
             }
+        };
+        let version = list.version;
+        let mut part = Part::default();
+        loop {
+            part.last = list.topics.last().filter(|_| list.more).map(name_of);
+            let changed = self.take(key, followed, &part, list.topics, first);
+            self.have_looked_at(changed).await;
+            let Some(last) = part.last.take() else { break };
+            let next = client.topics_after(&part_after(String::new(), Some(last.clone()))).await;
+            list = next.map_err(|error| chain(&error))?;
+            part.after = Some(last);
         }
-        let topics = |client: AdminClient| async move { client.topics().await };
-        find(&self.client, key, topics).await.map_err(|error| chain(&error))
+        followed.heard_of(client, version);
+        Ok(())
     }
 
-    /// Takes what a broker has, and gives the topics that are to be looked at.
-    fn take(&self, key: &ClusterKey, followed: &Followed, client: AdminClient, list: TopicList) -> Vec<Arc<Topic>> {
-        let first = followed.known().client.is_none();
-        let changed = {
-            let mut known = followed.known();
-            (known.client, known.version) = (Some(client), Some(list.version));
-            known.silence.clear();
-            let before = known.take(list.topics);
-            let mut topics = self.topics_of(key);
-            topics.retain(|topic| {
-                let key =
-                    (topic.spec.virtual_host.clone(), topic.spec.name.clone().unwrap_or_else(|| topic.name_any()));
-                let (before, now) = (before.get(&key), known.topics.get(&key));
-                first || topic::is_to_be_looked_at(topic, before.map(Arc::as_ref), now.map(Arc::as_ref))
-            });
-            topics
-        };
-        followed.heard.send_replace(true);
-        changed
+    /// Takes what a broker has of a part of the list, and gives the topics that are to be looked at.
+    fn take(
+        &self,
+        key: &ClusterKey,
+        followed: &Followed,
+        part: &Part,
+        views: Vec<TopicView>,
+        first: bool,
+    ) -> Vec<Arc<Topic>> {
+        let mut known = followed.known();
+        let before = known.take(part, views);
+        let mut topics = self.topics_of(key);
+        topics.retain(|topic| {
+            let name = name_in_broker(topic);
+            let (before, now) = (before.get(&name), known.topics.get(&name));
+            part.has(&name)
+                && (first || topic::is_to_be_looked_at(topic, before.map(Arc::as_ref), now.map(Arc::as_ref)))
+        });
+        topics
     }
 
     /// Notes that no broker answers; whether one did before.
@@ -321,32 +360,42 @@ pub(crate) async fn find<T, F: Future<Output = Result<T, CallError>>>(
 }
 
 impl Known {
-    /// Takes a list, but for what is known better; gives what was known before.
-    fn take(&mut self, topics: Vec<TopicView>) -> HashMap<TopicKey, Arc<TopicView>> {
+    /// Takes a part of a list, but for what is known better; gives what was known of that part before.
+    fn take(&mut self, part: &Part, views: Vec<TopicView>) -> BTreeMap<TopicName, Arc<TopicView>> {
         self.own.retain(|_, at| at.elapsed() < OWN_WORD);
-        let mut now = HashMap::with_capacity(topics.len());
-        for view in topics {
-            let key = (view.declaration.virtual_host.clone(), view.declaration.name.clone());
-            // What is as it was stays where it is in memory.
-            let same = self.topics.get(&key).filter(|before| ***before == view).cloned();
-            now.insert(key, same.unwrap_or_else(|| Arc::new(view)));
+        let before: BTreeMap<_, _> = self.topics.extract_if(.., |name, _| part.has(name)).collect();
+        for view in views {
+            let name = name_of(&view);
+            // What is as it was stays where it is in memory; and what was read has room for more than it holds, a copy has not.
+            let same = before.get(&name).filter(|before| ***before == view).cloned();
+            self.topics.insert(name, same.unwrap_or_else(|| Arc::new(view.clone())));
         }
-        for key in self.own.keys() {
-            match self.topics.get(key) {
-                Some(view) => drop(now.insert(key.clone(), Arc::clone(view))),
-                None => drop(now.remove(key)),
+        for name in self.own.keys().filter(|name| part.has(name)) {
+            match before.get(name) {
+                Some(view) => drop(self.topics.insert(name.clone(), Arc::clone(view))),
+                None => drop(self.topics.remove(name)),
             }
         }
-        if !self.own.is_empty() {
-            // The next list is not waited for, and says what this one may have said too early.
-            self.version = None;
-        }
-        std::mem::replace(&mut self.topics, now)
+        before
     }
 }
 
-fn key_of(topic: &CheckedTopic) -> TopicKey {
-    (topic.virtual_host.clone(), topic.name.clone())
+/// Asks for topics of another version than this one, after this topic.
+fn part_after(version: String, after: Option<TopicName>) -> TopicsAfter {
+    TopicsAfter { version, after, limit: Some(PART) }
+}
+
+fn name_of(view: &TopicView) -> TopicName {
+    TopicName { virtual_host: view.declaration.virtual_host.clone(), name: view.declaration.name.clone() }
+}
+
+fn name_in_broker(topic: &Topic) -> TopicName {
+    let name = topic.spec.name.clone().unwrap_or_else(|| topic.name_any());
+    TopicName { virtual_host: topic.spec.virtual_host.clone(), name }
+}
+
+fn key_of(topic: &CheckedTopic) -> TopicName {
+    TopicName { virtual_host: topic.virtual_host.clone(), name: topic.name.clone() }
 }
 
 /// Why no broker was found to ask.
@@ -358,4 +407,47 @@ pub(crate) enum LinkError {
     Silent { cluster: String, reason: String },
     #[error(transparent)]
     Reconcile(#[from] ReconcileError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{topic, topic_view};
+
+    fn view(name: &str) -> TopicView {
+        topic_view(&topic(&format!("{{cluster: orders, name: {name}, queues: [{{name: {name}-queue}}]}}")))
+    }
+
+    fn name(name: &str) -> TopicName {
+        TopicName { virtual_host: "/".to_owned(), name: name.to_owned() }
+    }
+
+    fn names(known: &Known) -> String {
+        known.topics.keys().map(|topic| topic.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_part_of_a_list_says_nothing_of_the_others() {
+        let mut known = Known::default();
+        known.take(&Part::default(), vec![view("a"), view("b"), view("c"), view("d")]);
+        let at = Arc::as_ptr(&known.topics[&name("c")]);
+        let middle = Part { after: Some(name("a")), last: Some(name("c")) };
+        let before = known.take(&middle, vec![view("c")]);
+        assert_eq!(before.into_keys().map(|topic| topic.name).collect::<String>(), "bc");
+        assert_eq!(names(&known), "acd");
+        assert_eq!(Arc::as_ptr(&known.topics[&name("c")]), at, "what did not change stays where it is");
+        known.take(&Part { after: Some(name("c")), last: None }, Vec::new());
+        assert_eq!(names(&known), "ac");
+    }
+
+    #[test]
+    fn a_list_does_not_take_back_what_a_reconcile_was_told() {
+        let mut known = Known::default();
+        known.take(&Part::default(), vec![view("a"), view("b")]);
+        known.topics.insert(name("c"), Arc::new(view("c")));
+        known.topics.remove(&name("a"));
+        known.own.extend([(name("a"), Instant::now()), (name("c"), Instant::now())]);
+        known.take(&Part::default(), vec![view("a"), view("b")]);
+        assert_eq!(names(&known), "bc");
+    }
 }

@@ -214,6 +214,8 @@ where
         .modify(|object| {
             object.managed_fields_mut().clear();
             object.annotations_mut().remove("kubectl.kubernetes.io/last-applied-configuration");
+            // What was read has room for more than it holds; a copy has not.
+            *object = object.clone();
         })
         .reflect(writer)
         .applied_objects()

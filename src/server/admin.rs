@@ -7,7 +7,7 @@ use ferrymq_admin_api::{
     Owner, Phase, QueueInTopic, QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicList,
     TopicLog, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView,
 };
-use ferrymq_broker::{self as broker, FormError, Node, PlacementRefusal, TopicRefusal};
+use ferrymq_broker::{self as broker, FormError, Node, PlacementRefusal, TopicPage, TopicRefusal};
 
 use crate::{certificates::Certificates, disk, users};
 
@@ -157,9 +157,10 @@ impl AdminPort for Port {
         self.node.topics().await.map(list_of).map_err(refused)
     }
 
-    async fn topics_after(&self, TopicsAfter { version }: TopicsAfter) -> Result<TopicList, AdminError> {
+    async fn topics_after(&self, TopicsAfter { version, after, limit }: TopicsAfter) -> Result<TopicList, AdminError> {
         self.formed()?;
-        self.node.topics_after(&version).await.map(list_of).map_err(refused)
+        let page = TopicPage { after: after.map(|topic| (topic.virtual_host, topic.name)), limit };
+        self.node.topics_after(&version, page).await.map(list_of).map_err(refused)
     }
 
     async fn remove_topic(&self, removal: TopicRemoval) -> Result<(), AdminError> {
@@ -232,7 +233,7 @@ fn topic_of(topic: TopicDeclaration) -> Result<broker::Topic, AdminError> {
 }
 
 fn list_of(list: broker::TopicList) -> TopicList {
-    TopicList { version: list.version, topics: list.topics.into_iter().map(view_of).collect() }
+    TopicList { version: list.version, topics: list.topics.into_iter().map(view_of).collect(), more: list.more }
 }
 
 fn view_of(view: broker::TopicView) -> TopicView {

@@ -48,5 +48,5 @@ pub use membership::{FirstNode, FirstUser, FormError, Formation};
 pub use placement::PlacementRefusal;
 pub use start::{Node, Phase, Settings, StartError};
 pub use statistics::{LedShard, MessageCounts, Objects, QueueFigures, QueueTotals, ShardCounts, Statistics};
-pub use topics::{Binding, QueueInTopic, QueueView, Topic, TopicList, TopicLog, TopicRefusal, TopicView};
+pub use topics::{Binding, QueueInTopic, QueueView, Topic, TopicList, TopicLog, TopicPage, TopicRefusal, TopicView};
 pub(crate) use users::OpenSession;

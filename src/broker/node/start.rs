@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{
     ClusterView, FormError, Formation, Inner, Objects, PlacementRefusal, SafeToStop, Statistics, Topic, TopicList,
-    TopicRefusal, TopicView, User, UserRefusal, UserView,
+    TopicPage, TopicRefusal, TopicView, User, UserRefusal, UserView,
 };
 use crate::{
     data::{self, SetAsideError},
@@ -279,16 +279,16 @@ impl Node {
     ///
     /// [`TopicRefusal::Unavailable`].
     pub async fn topics(&self) -> Result<TopicList, TopicRefusal> {
-        self.0.topic_list().await
+        self.0.topic_list(TopicPage::default()).await
     }
 
-    /// All topics, as soon as they are of another version than this one; after five seconds at most.
+    /// A part of the topics, as soon as all of them are of another version than this one; after five seconds at most.
     ///
     /// # Errors
     ///
     /// [`TopicRefusal::Unavailable`].
-    pub async fn topics_after(&self, version: &str) -> Result<TopicList, TopicRefusal> {
-        self.0.topic_list_after(version).await
+    pub async fn topics_after(&self, version: &str, page: TopicPage) -> Result<TopicList, TopicRefusal> {
+        self.0.topic_list_after(version, page).await
     }
 
     /// Removes a topic of this owner, and all of its messages; or, where `delete` is false, gives it up.

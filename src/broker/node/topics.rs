@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    num::NonZeroU32,
+    num::{NonZeroU32, NonZeroUsize},
+    ops::Bound,
     time::Duration,
 };
 
@@ -102,6 +103,17 @@ pub struct TopicList {
     pub version: String,
     /// As they are.
     pub topics: Vec<TopicView>,
+    /// There are more after the last of them.
+    pub more: bool,
+}
+
+/// A part of all topics, in the order of their virtual hosts and names.
+#[derive(Debug, Clone, Default)]
+pub struct TopicPage {
+    /// Virtual host and name of the topic that it begins after; none: with the first one.
+    pub after: Option<(String, String)>,
+    /// The most topics of it; none: all.
+    pub limit: Option<NonZeroUsize>,
 }
 
 /// A queue, as it is.
@@ -229,24 +241,27 @@ impl Inner {
         Ok(self.count(shard, vec![id]).await?.first().copied())
     }
 
-    pub(super) async fn topic_list(&self) -> Result<TopicList, TopicRefusal> {
-        let (specs, version) = self.catalogue(|catalogue| {
-            let specs = catalogue.records.topics.values().map(|record| record.spec.clone()).collect::<Vec<_>>();
-            (specs, catalogue.topics_version())
+    pub(super) async fn topic_list(&self, page: TopicPage) -> Result<TopicList, TopicRefusal> {
+        let begin = page.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let limit = page.limit.map_or(usize::MAX, NonZeroUsize::get);
+        let (specs, more, version) = self.catalogue(|catalogue| {
+            let mut rest = catalogue.records.topics.range((begin, Bound::Unbounded));
+            let specs = rest.by_ref().take(limit).map(|(_, record)| record.spec.clone()).collect::<Vec<_>>();
+            (specs, rest.next().is_some(), catalogue.topics_version())
         })?;
-        Ok(TopicList { version: version_text(version), topics: self.topic_views(specs).await? })
+        Ok(TopicList { version: version_text(version), topics: self.topic_views(specs).await?, more })
     }
 
-    /// All topics as soon as their version is not this one any more.
-    pub(super) async fn topic_list_after(&self, version: &str) -> Result<TopicList, TopicRefusal> {
+    /// A part of the topics as soon as the version of all is not this one any more.
+    pub(super) async fn topic_list_after(&self, version: &str, page: TopicPage) -> Result<TopicList, TopicRefusal> {
         let until = Instant::now() + TELL_WITHIN;
-        let Some(open) = self.catalogue.get() else { return self.topic_list().await };
+        let Some(open) = self.catalogue.get() else { return self.topic_list(page).await };
         let mut applied = open.applied.clone();
         loop {
             applied.borrow_and_update();
             let now = self.catalogue(Catalogue::topics_version)?;
             if version_text(now) != version || Instant::now() >= until {
-                return self.topic_list().await;
+                return self.topic_list(page).await;
             }
             // However much clients declare, all topics are looked through only twice a second.
             sleep(LOOK_AGAIN).await;

@@ -185,7 +185,7 @@ impl AdminPort for FakeNode {
 
     async fn topics(&self) -> Result<TopicList, AdminError> {
         let topics = self.cluster.known().topics.iter().cloned().map(view).collect();
-        Ok(TopicList { version: String::new(), topics })
+        Ok(TopicList { version: String::new(), topics, more: false })
     }
 
     async fn topics_after(&self, _: TopicsAfter) -> Result<TopicList, AdminError> {

@@ -27,6 +27,7 @@ mod damage;
 mod draining;
 mod logs;
 mod statistics;
+mod topics;
 mod users;
 
 /// Bytes of a segment, where a test needs no others.
