@@ -22,6 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("broker", &["core", "pages", "queue", "journal", "replication", "admin-api", "wire"]),
     ("amqp", &["core"]),
     ("tls", &[]),
+    ("archive", &["wire"]),
     ("admin-api", &["tls"]),
     ("management", &["core", "admin-api", "tls"]),
     ("api", &[]),

@@ -91,6 +91,15 @@ pub(crate) fn kubeconform(project: &Project) -> anyhow::Result<PathBuf> {
     tool(project, recipes::KUBECONFORM)
 }
 
+/// A versitygw, as [`helm`].
+///
+/// # Errors
+///
+/// Where there is none, and it cannot be built.
+pub(crate) fn versitygw(project: &Project) -> anyhow::Result<PathBuf> {
+    tool(project, recipes::VERSITYGW)
+}
+
 fn tool(project: &Project, recipe: recipes::Recipe) -> anyhow::Result<PathBuf> {
     let (sources, binaries, name) = (sources(project), binaries(project), recipe.name);
     if !build::is_built(&recipe, &sources, &binaries)? {
@@ -98,7 +107,7 @@ fn tool(project: &Project, recipe: recipes::Recipe) -> anyhow::Result<PathBuf> {
             return Ok(name.into());
         }
         if !command::exists("go") {
-            bail!("the charts are checked with {name}: install it, or Go 1.26 to build it");
+            bail!("{name} is needed: install it, or Go 1.26 to build it");
         }
         build::build(&[recipe], &sources, &binaries)?;
     }

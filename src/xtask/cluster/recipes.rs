@@ -50,6 +50,14 @@ pub(super) const KUBECONFORM: Recipe = Recipe {
     link: "",
 };
 
+/// A store that speaks S3, for archives to be tested with.
+pub(super) const VERSITYGW: Recipe = Recipe {
+    name: "versitygw",
+    package: "github.com/versity/versitygw/cmd/versitygw",
+    source: Source::Release("v1.8.0"),
+    link: "",
+};
+
 /// All of the cluster. runc is not among them: Debian's has seccomp, one built like these has not.
 pub(super) const RECIPES: &[Recipe] = &[
     kubernetes("kubectl", "k8s.io/kubernetes/cmd/kubectl"),

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: runs the tests, shows again what they measured, and closes with a plain count.
 
+mod backups;
 mod clients;
 mod kubernetes;
 mod tally;
@@ -27,6 +28,8 @@ enum Kind {
     Unit,
     /// Unmodified client programs against `ferrymq dev`
     Clients,
+    /// Archives in a real store that speaks S3
+    Backups,
     /// Stories on a real Kubernetes
     Kubernetes,
 }
@@ -38,7 +41,7 @@ enum Kind {
 /// Never: what goes wrong is counted.
 pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
     let mut tally = Tally::default();
-    for kind in [Kind::Unit, Kind::Clients, Kind::Kubernetes] {
+    for kind in [Kind::Unit, Kind::Clients, Kind::Backups, Kind::Kubernetes] {
         if options.kind.is_some_and(|asked| asked != kind) {
             continue;
         }
@@ -48,6 +51,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
         let done = match kind {
             Kind::Unit => unit::run(project, name, &mut tally),
             Kind::Clients => clients::run(project, name, &mut tally),
+            Kind::Backups => backups::run(project, name, &mut tally),
             Kind::Kubernetes => kubernetes::run(project, name, &mut tally),
         };
         // What could not be run counts as one that failed: silence must not look like success.
