@@ -1,6 +1,6 @@
 //! Writes once, reads, lists; and says what went wrong in words.
 
-use std::{error::Error, io, sync::Arc, time::Duration};
+use std::{error::Error, io, iter::successors, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
@@ -234,27 +234,18 @@ fn below(store: impl ObjectStore, prefix: &str) -> Arc<dyn ObjectStore> {
 
 /// What a library says, and why, as far as that says more.
 fn sentence_of(error: &object_store::Error) -> String {
-    let mut sentence = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !sentence.contains(&more) {
-            sentence = format!("{sentence}: {more}");
-        }
-        cause = error.source();
-    }
-    sentence
+    causes(error).map(ToString::to_string).fold(error.to_string(), |sentence, more| {
+        if sentence.contains(&more) { sentence } else { format!("{sentence}: {more}") }
+    })
 }
 
 fn io_kind(error: &object_store::Error) -> Option<io::ErrorKind> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return Some(error.kind());
-        }
-        cause = error.source();
-    }
-    None
+    causes(error).find_map(|cause| Some(cause.downcast_ref::<io::Error>()?.kind()))
+}
+
+/// What is behind an error, the nearest first.
+fn causes(error: &object_store::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    successors(error.source(), |&cause| cause.source())
 }
 
 fn is_full(kind: io::ErrorKind) -> bool {

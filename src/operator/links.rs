@@ -309,9 +309,11 @@ impl Links {
         let mut topics = self.topics_of(key);
         topics.retain(|topic| {
             let name = name_in_broker(topic);
+            if !part.has(&name) {
+                return false;
+            }
             let (before, now) = (before.get(&name), known.topics.get(&name));
-            part.has(&name)
-                && (first || topic::is_to_be_looked_at(topic, before.map(Arc::as_ref), now.map(Arc::as_ref)))
+            first || topic::is_to_be_looked_at(topic, before.map(Arc::as_ref), now.map(Arc::as_ref))
         });
         topics
     }
