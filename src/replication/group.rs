@@ -33,7 +33,7 @@ use crate::{
     snapshot::SnapshotFile,
     store::Store,
     task,
-    types::{Command, GroupId, NodeId, Snapshot, Types},
+    types::{Command, GroupId, NodeId, Snapshot, SnapshotMeta, Types, Vote},
 };
 
 /// A log may grow by this much, or by as much as its last snapshot has, before the next snapshot is made.
@@ -145,7 +145,7 @@ pub struct Group<M: Machine> {
     node: NodeId,
     raft: Raft<Types, Host<M>>,
     machine: Arc<Mutex<M>>,
-    log: GroupLog,
+    pub(crate) log: GroupLog,
     snapshot: SnapshotFile,
     store: Arc<Store>,
     leadership: watch::Receiver<Leadership>,
@@ -401,34 +401,19 @@ impl<M: Machine> Group<M> {
         let meta = codec::take_snapshot_meta(&mut from).map_err(text)?;
         let mut answer = vote;
         match from.u8("piece").map_err(text)? {
-            network::SNAPSHOT_BEGINS => {
-                let snapshot = self.snapshot.clone();
-                let file = blocking(move || snapshot.incoming()).await.map_err(|error| error.to_string())?;
-                self.incoming().begin(file);
-            }
+            network::SNAPSHOT_BEGINS => self.begin_incoming().await?,
             network::SNAPSHOT_ENTRIES => {
                 let mut entries: Vec<KeptEntry> = Vec::new();
                 while !from.is_empty() {
                     entries.push((from.u64("index").map_err(text)?, from.bytes("entry").map_err(text)?));
                 }
-                let last = entries.last().map_or(0, |(index, _)| *index);
-                self.log.keep(entries).await.map_err(|error| error.to_string())?;
-                self.incoming().has_entries_to(last);
+                self.keep_incoming(entries).await?;
             }
             network::SNAPSHOT_STATE => {
                 let offset = from.u64("offset").map_err(text)?;
                 let last = from.u8("last").map_err(text)? == 1;
-                let part = from.rest();
-                let (file, length) = (self.incoming().place(offset, part.len())?, part.len());
-                let written = blocking(move || incoming::write(&*file, &part, offset)).await;
-                written.map_err(|error| error.to_string())?;
-                let whole = self.incoming().add(length, last);
-                if let Some(snapshot) = whole {
-                    let snapshot = Snapshot { meta, snapshot };
-                    let installed = self.raft.install_full_snapshot(vote, snapshot).await;
-                    answer = installed.map_err(|error| error.to_string())?.vote;
-                    let snapshot = self.snapshot.clone();
-                    blocking(move || snapshot.remove_incoming()).await.map_err(|error| error.to_string())?;
+                if let Some(vote) = self.take_incoming(vote, meta, offset, from.rest(), last).await? {
+                    answer = vote;
                 }
             }
             kind => return Err(format!("piece {kind} of a snapshot is unknown; is another node of a newer version?")),
@@ -439,6 +424,51 @@ impl<M: Machine> Group<M> {
         codec::put_vote(&mut out, &answer);
         out.write_u64(self.incoming().entries_to().max(purged));
         Ok(out.freeze())
+    }
+
+    /// A snapshot begins to come in.
+    pub(crate) async fn begin_incoming(&self) -> Result<(), String> {
+        let snapshot = self.snapshot.clone();
+        let file = blocking(move || snapshot.incoming()).await.map_err(|error| error.to_string())?;
+        self.incoming().begin(file);
+        Ok(())
+    }
+
+    /// Entries that the state of the snapshot needs.
+    pub(crate) async fn keep_incoming(&self, entries: Vec<KeptEntry>) -> Result<(), String> {
+        let last = entries.last().map_or(0, |(index, _)| *index);
+        self.log.keep(entries).await.map_err(|error| error.to_string())?;
+        self.incoming().has_entries_to(last);
+        Ok(())
+    }
+
+    /// A part of its state; with the last one it is installed, and this gives the vote that the replica has then.
+    pub(crate) async fn take_incoming(
+        &self,
+        vote: Vote,
+        meta: SnapshotMeta,
+        offset: u64,
+        part: Bytes,
+        last: bool,
+    ) -> Result<Option<Vote>, String> {
+        let (file, length) = (self.incoming().place(offset, part.len())?, part.len());
+        let written = blocking(move || incoming::write(&*file, &part, offset)).await;
+        written.map_err(|error| error.to_string())?;
+        let whole = self.incoming().add(length, last);
+        let Some(snapshot) = whole else { return Ok(None) };
+        let installed = self.raft.install_full_snapshot(vote, Snapshot { meta, snapshot }).await;
+        let answer = installed.map_err(|error| error.to_string())?.vote;
+        let snapshot = self.snapshot.clone();
+        blocking(move || snapshot.remove_incoming()).await.map_err(|error| error.to_string())?;
+        Ok(Some(answer))
+    }
+
+    pub(crate) fn raft(&self) -> &Raft<Types, Host<M>> {
+        &self.raft
+    }
+
+    pub(crate) fn snapshot_file(&self) -> &SnapshotFile {
+        &self.snapshot
     }
 
     fn incoming(&self) -> MutexGuard<'_, Incoming> {
@@ -501,12 +531,15 @@ impl<M: Machine> Group<M> {
 
     /// Gives whether there may be more.
     async fn rewrite_some(&self, clean_before: u64) -> io::Result<bool> {
-        let (log, machine) = (self.log.clone(), self.machine.clone());
+        let (log, held, machine) = (self.log.clone(), self.log.clone(), self.machine.clone());
         let entries = blocking(move || {
             let old = log.kept_before(clean_before, REWRITTEN_BYTES)?;
             old.into_iter()
                 .map(|(index, record)| {
-                    let distil = |command| lock(&machine).distil(index, command);
+                    let distil = |command| match held.is_held(index) {
+                        true => command,
+                        false => lock(&machine).distil(index, command),
+                    };
                     Ok((index, codec::with_command(index, record, distil).map_err(io::Error::other)?))
                 })
                 .collect::<io::Result<Vec<KeptEntry>>>()

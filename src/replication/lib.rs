@@ -11,6 +11,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `group.rs` | [`Group`]: one replica of one shard, and all that may be asked of it |
+//! | `archived.rs`, `refill.rs` | what an archive takes of a replica, and what a new one is made of from it |
 //! | `machine.rs` | [`Machine`]: what is replicated; how entries reach it, how it is saved and restored |
 //! | `store.rs` | [`Store`]: the journal, opened and sorted by group; upkeep |
 //! | `log.rs`, `log_index.rs`, `kept.rs` | a group's log in the journal, and what the machine needs of it; where all that lies |
@@ -27,6 +28,7 @@
 //! Invariants: what is confirmed was synced by a majority; openraft's types reach neither disk nor wire; a group that
 //! once had a member set is never initialised again by this crate (see [`Group::initialize`]).
 
+mod archived;
 mod blocking;
 mod codec;
 mod damage;
@@ -38,6 +40,7 @@ mod log_index;
 mod machine;
 mod network;
 mod page_file;
+mod refill;
 #[cfg(feature = "simulation")]
 pub mod simulation;
 mod snapshot;
@@ -47,10 +50,12 @@ pub mod task;
 mod types;
 mod verify;
 
+pub use archived::{Base, Committed, LogEntry};
 pub use damage::Damage;
 pub use group::{Group, GroupView, Leadership, Pending, ProposeError, ReconfigureError, Timing};
 pub use machine::{Applied, Machine};
 pub use network::{Lane, Transport, TransportError};
+pub use refill::RefillError;
 pub use snapshot::SnapshotError;
 pub use state::{State, StateReader, in_memory};
 pub use store::{OpenError, Store};

@@ -9,7 +9,10 @@ use std::{
     fmt::Debug,
     io,
     ops::{Bound, RangeBounds},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::{Bytes, BytesMut};
@@ -30,6 +33,8 @@ use crate::{
 
 /// Bytes of entries given to a follower at a time.
 const READ_BYTES: usize = 4 << 20;
+/// Entries that are let go of at a time.
+const LET_GO_AT_A_TIME: usize = 4096;
 
 /// An entry that the machine needs, as it goes to another replica or is written again: index and record.
 pub(crate) type KeptEntry = (u64, Bytes);
@@ -45,12 +50,16 @@ pub(crate) struct GroupLog {
     /// Whoever holds this may lock the machine, and never the other way round.
     index: Arc<Mutex<LogIndex>>,
     needs: Arc<OnceLock<Needs>>,
+    /// Entries from this one on are kept whole, whether the machine needs them or not: they are not archived yet.
+    held_from: Arc<AtomicU64>,
     failure: Failure,
 }
 
 impl GroupLog {
-    pub(crate) fn new(group: GroupId, journal: Journal, index: LogIndex, failure: Failure) -> Self {
-        Self { group, journal, index: Arc::new(Mutex::new(index)), needs: Arc::default(), failure }
+    /// A log of which entries from `held_from` on are kept whole.
+    pub(crate) fn new(group: GroupId, journal: Journal, index: LogIndex, held_from: u64, failure: Failure) -> Self {
+        let (index, held_from) = (Arc::new(Mutex::new(index)), Arc::new(AtomicU64::new(held_from)));
+        Self { group, journal, index, needs: Arc::default(), held_from, failure }
     }
 
     pub(crate) fn index(&self) -> MutexGuard<'_, LogIndex> {
@@ -59,13 +68,44 @@ impl GroupLog {
 
     /// Says how the machine is asked, once it has the state of its last snapshot, which is that of this index.
     pub(crate) fn serve(&self, needs: Needs, applied: u64) {
-        let dead = self.index().sweep(|index| index <= applied && needs(index));
+        let dead = self.index().sweep(|index| self.is_held(index) || (index <= applied && needs(index)));
         let _ = self.needs.set(needs);
         self.release(dead);
     }
 
     fn needs(&self, index: u64) -> bool {
-        self.needs.get().is_none_or(|needs| needs(index))
+        self.is_held(index) || self.needs.get().is_none_or(|needs| needs(index))
+    }
+
+    /// It is kept whole, because it is not archived yet.
+    pub(crate) fn is_held(&self, index: u64) -> bool {
+        index >= self.held_from.load(Ordering::Acquire)
+    }
+
+    /// Entries from this one on are kept whole; those before it only where the machine needs them. Blocks.
+    pub(crate) fn hold_from(&self, first: u64) {
+        let before = self.held_from.swap(first, Ordering::AcqRel);
+        let mut from = before;
+        while from < first {
+            let some: Vec<u64> = {
+                let index = self.index();
+                let held = index.kept_from(from).map(|(entry, _)| entry).take_while(|entry| *entry < first);
+                held.take(LET_GO_AT_A_TIME).collect()
+            };
+            let Some(last) = some.last() else { break };
+            from = last + 1;
+            self.free_unneeded(&some);
+        }
+    }
+
+    /// Bytes of entries that are kept whole.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let index = self.index();
+        let from = self.held_from.load(Ordering::Acquire);
+        let kept = index.kept_from(from).map(|(_, position)| u64::from(position.length)).sum::<u64>();
+        let (first, next) = index.range();
+        let logged = (from.max(first)..next).filter_map(|entry| index.slot(entry));
+        kept + logged.map(|slot| u64::from(slot.position.length)).sum::<u64>()
     }
 
     fn record(&self, kind: u8, sequence: u64, payload: impl Into<RecordPayload>) -> Record {
@@ -101,7 +141,7 @@ impl GroupLog {
         }
         let dead: Vec<Position> = {
             let mut index = self.index();
-            entries.iter().filter_map(|entry| index.free(*entry)).collect()
+            entries.iter().filter(|entry| !self.is_held(**entry)).filter_map(|entry| index.free(*entry)).collect()
         };
         self.release(dead);
     }
@@ -199,7 +239,7 @@ impl GroupLog {
         }
     }
 
-    fn read_at(&self, index: u64, position: Position) -> io::Result<Entry> {
+    pub(crate) fn read_at(&self, index: u64, position: Position) -> io::Result<Entry> {
         let bytes = self.read_record(position)?;
         codec::take_entry(index, bytes).map_err(io::Error::other)
     }

@@ -84,6 +84,8 @@ pub struct Store {
     logs: Mutex<HashMap<GroupId, Option<LogIndex>>>,
     pages: Arc<PageFile>,
     failure: Failure,
+    /// Entries are kept whole until somebody says that they are archived.
+    hold: AtomicBool,
     /// Indexes of the journal are being written.
     indexing: Arc<AtomicBool>,
 }
@@ -122,7 +124,16 @@ impl Store {
         let logs = groups.into_iter().map(|(group, log)| (group, Some(log))).collect();
         let told = failure.clone();
         journal.on_damage(move |error| told.read(error));
-        Ok(Self { disk, snapshots, journal, logs: Mutex::new(logs), pages, failure, indexing: Arc::default() })
+        Ok(Self {
+            disk,
+            snapshots,
+            journal,
+            logs: Mutex::new(logs),
+            pages,
+            failure,
+            hold: AtomicBool::new(false),
+            indexing: Arc::default(),
+        })
     }
 
     /// What ended the journal, or made an end necessary, once something has. The process is to stop then, and be started
@@ -142,6 +153,12 @@ impl Store {
     #[must_use]
     pub fn pages(&self) -> Arc<dyn PageStore> {
         self.pages.clone()
+    }
+
+    /// Groups that are opened from now on keep all of their entries whole, until [`Group::hold_from`](crate::Group::hold_from)
+    /// says which of them are archived.
+    pub fn hold_logs(&self) {
+        self.hold.store(true, Ordering::Release);
     }
 
     /// There is nothing of any group in it.
@@ -202,7 +219,12 @@ impl Store {
                 )));
             }
         };
-        Ok(GroupLog::new(group, self.journal.clone(), index, self.failure.clone()))
+        Ok(self.log_of(group, index))
+    }
+
+    fn log_of(&self, group: GroupId, index: LogIndex) -> GroupLog {
+        let held_from = if self.hold.load(Ordering::Acquire) { 0 } else { u64::MAX };
+        GroupLog::new(group, self.journal.clone(), index, held_from, self.failure.clone())
     }
 
     /// Gives back a log that is used no more: the group may be opened again.
@@ -224,7 +246,7 @@ impl Store {
         let mut logs = self.logs.lock().unwrap_or_else(PoisonError::into_inner);
         for (group, log) in logs.iter_mut() {
             let Some(index) = log.take() else { continue };
-            let open = GroupLog::new(*group, self.journal.clone(), index, self.failure.clone());
+            let open = self.log_of(*group, index);
             if let Err(error) = open.refresh(current) {
                 tracing::warn!(group, %error, "what is left of a shard was not written again");
             }

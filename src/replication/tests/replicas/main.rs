@@ -2,8 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where something is not as it should be")]
 
+mod archived;
+mod memory;
+
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet},
     future::Future,
     path::Path,
     pin::Pin,
@@ -13,44 +16,9 @@ use std::{
 
 use bytes::Bytes;
 use ferrymq_journal::{Options, SystemDisk};
-use ferrymq_replication::{
-    Applied, Group, GroupId, Lane, Machine, NodeId, State, StateReader, Store, Timing, Transport, TransportError,
-};
+use ferrymq_replication::{Group, GroupId, Lane, NodeId, Store, Timing, Transport, TransportError};
+use memory::{Memory, words_of};
 use tempfile::TempDir;
-
-/// Keeps in mind which words it was told, in order, and leaves them in the log; `-` makes it forget the second.
-#[derive(Default)]
-struct Memory(VecDeque<u64>);
-
-impl Machine for Memory {
-    fn apply(&mut self, at: Applied, command: Bytes, freed: &mut Vec<u64>) -> Bytes {
-        if command == "-" {
-            freed.extend(self.0.remove(1));
-        } else {
-            self.0.push_back(at.index);
-        }
-        command
-    }
-
-    fn needs(&self, index: u64) -> bool {
-        self.0.contains(&index)
-    }
-
-    fn snapshot(&self) -> Box<dyn State> {
-        Box::new(Bytes::from(self.0.iter().map(u64::to_string).collect::<Vec<_>>().join("\n")))
-    }
-
-    fn restore(&mut self, from: &mut StateReader) -> Result<(), String> {
-        let text = String::from_utf8(from.whole()?.to_vec()).map_err(|error| error.to_string())?;
-        self.0 = text.lines().map(|line| line.parse().unwrap()).collect();
-        Ok(())
-    }
-}
-
-fn words_of(group: &Group<Memory>) -> Option<Vec<Bytes>> {
-    let indexes = group.machine().0.clone();
-    indexes.into_iter().map(|index| group.command(index).ok()).collect()
-}
 
 #[derive(Default)]
 struct Wire {
@@ -190,8 +158,18 @@ impl Cluster {
 }
 
 async fn open(node: NodeId, directory: &Path, wire: Arc<Wire>) -> (Arc<Group<Memory>>, Arc<Store>) {
+    open_with(node, directory, wire, |_| ()).await
+}
+
+async fn open_with(
+    node: NodeId,
+    directory: &Path,
+    wire: Arc<Wire>,
+    prepare: impl FnOnce(&Store),
+) -> (Arc<Group<Memory>>, Arc<Store>) {
     let options = Options { segment_bytes: 1 << 20, ..Options::default() };
     let store = Arc::new(Store::open(Arc::new(SystemDisk), directory.to_path_buf(), options).unwrap());
+    prepare(&store);
     let transport = Arc::new(From { node, wire });
     let machine = Arc::new(Mutex::new(Memory::default()));
     (Group::open(7, node, store.clone(), transport, machine, Timing::default()).await.unwrap(), store)

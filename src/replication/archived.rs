@@ -1,0 +1,188 @@
+//! What an archive takes of a replica: the entries that were committed, and from time to time the whole state.
+
+use std::{io, ops::RangeInclusive};
+
+use bytes::Bytes;
+use openraft::type_config::async_runtime::watch::WatchReceiver as _;
+
+use crate::{
+    blocking::blocking,
+    group::Group,
+    log::{GroupLog, KeptEntry},
+    machine::Machine,
+    types::{LogId, Payload, Snapshot},
+};
+
+/// An entry that was committed: it never changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The term of the leader that took it.
+    pub term: u64,
+    /// Milliseconds since 1970, by that leader's clock; 0 where it is no command.
+    pub time: u64,
+    /// The command, whole; none where the entry is the log's own.
+    pub command: Option<Bytes>,
+}
+
+/// Entries one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// The index of the first of them: later than what was asked for where that is gone from here.
+    pub first: u64,
+    /// The term of the entry before the first; 0 where that is not known here.
+    pub term_before: u64,
+    /// The entries.
+    pub entries: Vec<LogEntry>,
+}
+
+/// The state of a machine at an index, with the entries that it needs.
+pub struct Base {
+    log: GroupLog,
+    snapshot: Snapshot,
+}
+
+impl Base {
+    /// Term and index of the last entry that is in the state.
+    #[must_use]
+    pub fn last(&self) -> (u64, u64) {
+        self.snapshot.meta.last_log_id.map_or((0, 0), |id| (id.leader_id.term, id.index))
+    }
+
+    /// Entries that the state needs, from this index on: about `limit` bytes of them, and none at the end. Those that were
+    /// given free since the state was taken are not among them.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed.
+    pub async fn entries(&self, from: u64, limit: usize) -> io::Result<Vec<KeptEntry>> {
+        let (log, (_, upto)) = (self.log.clone(), self.last());
+        blocking(move || log.needed(from, upto, limit)).await
+    }
+
+    /// At most so many bytes of the state from there on; none at its end.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed.
+    pub async fn state(&self, at: u64, most: usize) -> io::Result<Bytes> {
+        let saved = self.snapshot.snapshot.clone();
+        blocking(move || saved.read(at, most)).await
+    }
+}
+
+impl<M: Machine> Group<M> {
+    /// Entries from `from` on that were committed and applied here: about `limit` bytes of them, but always one where there
+    /// is one. Where the first is not here any more, those from the next that is.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed, or what is on it is damaged.
+    pub async fn committed(&self, from: u64, limit: usize) -> io::Result<Committed> {
+        let (log, applied) = (self.log.clone(), self.view().applied);
+        blocking(move || log.whole_entries(from..=applied, limit)).await
+    }
+
+    /// Entries from this one on stay whole, also those that the machine needs no more: they are not archived yet. Those
+    /// before it are let go of.
+    ///
+    /// # Errors
+    ///
+    /// The journal failed.
+    pub async fn hold_from(&self, index: u64) -> io::Result<()> {
+        let log = self.log.clone();
+        blocking(move || {
+            log.hold_from(index);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Bytes of entries on the disk that are not archived yet.
+    pub async fn held_bytes(&self) -> io::Result<u64> {
+        let log = self.log.clone();
+        blocking(move || Ok(log.held_bytes())).await
+    }
+
+    /// The state as it is now, or a little later.
+    ///
+    /// # Errors
+    ///
+    /// The disk failed, or the replica has stopped.
+    pub async fn base(&self) -> io::Result<Base> {
+        let wanted = self.view().applied;
+        self.raft().trigger().snapshot().await.map_err(io::Error::other)?;
+        let mut metrics = self.raft().metrics();
+        while metrics.borrow_and_update().snapshot.is_none_or(|id| id.index < wanted) {
+            metrics.changed().await.map_err(io::Error::other)?;
+        }
+        let file = self.snapshot_file().clone();
+        let read = blocking(move || file.read().map_err(io::Error::other)).await?;
+        let snapshot = read.ok_or_else(|| io::Error::other("the snapshot that was just made is not there"))?;
+        Ok(Base { log: self.log.clone(), snapshot })
+    }
+}
+
+impl GroupLog {
+    /// Entries as they were committed, from the first of this range that is here on.
+    fn whole_entries(&self, range: RangeInclusive<u64>, limit: usize) -> io::Result<Committed> {
+        let (from, last) = (*range.start(), *range.end());
+        let places = {
+            let index = self.index();
+            let mut first = from;
+            let in_log = index.range().0;
+            if index.position(first).is_none() {
+                first = index.kept_from(first).next().map_or(in_log, |(kept, _)| kept).max(from);
+            }
+            let before = first.checked_sub(1);
+            let term_before = before.and_then(|before| index.slot(before).map(|slot| slot.term));
+            let purged = index.purged().filter(|purged| Some(purged.index) == before);
+            let term_before = term_before.or(purged.map(|purged: LogId| purged.leader_id.term));
+            let mut bytes = 0;
+            let mut places = Vec::new();
+            for at in first..=last {
+                let Some(position) = index.position(at) else { break };
+                bytes += position.length as usize;
+                if bytes > limit && !places.is_empty() {
+                    break;
+                }
+                places.push((at, position, index.slot(at).and_then(|slot| Some((slot.term, slot.cached.clone()?)))));
+            }
+            index.whole()?;
+            (first, term_before, places)
+        };
+        let (first, term_before, places) = places;
+        let mut entries = Vec::with_capacity(places.len());
+        for (at, position, cached) in places {
+            let (term, payload) = match cached {
+                Some(cached) => cached,
+                None => match self.read_at(at, position) {
+                    Ok(entry) => (entry.log_id.leader_id.term, entry.payload),
+                    // Let go of meanwhile: what is whole ends here.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                    Err(error) => return Err(error),
+                },
+            };
+            entries.push(match payload {
+                Payload::Normal(command) => LogEntry { term, time: command.time, command: Some(command.bytes) },
+                Payload::Blank | Payload::Membership(_) => LogEntry { term, time: 0, command: None },
+            });
+        }
+        let term_before = match (term_before, first.checked_sub(1)) {
+            (Some(term), _) => term,
+            // It was purged, and kept.
+            (None, Some(before)) => self.term_of(before)?.unwrap_or(0),
+            (None, None) => 0,
+        };
+        Ok(Committed { first, term_before, entries })
+    }
+
+    /// The term of an entry, where that is here.
+    fn term_of(&self, index: u64) -> io::Result<Option<u64>> {
+        let Some(position) = self.index().position(index) else { return Ok(None) };
+        match self.read_at(index, position) {
+            Ok(entry) => Ok(Some(entry.log_id.leader_id.term)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
