@@ -5,7 +5,7 @@ use std::{error::Error, io, iter::successors, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use object_store::{
-    ClientOptions, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig,
+    ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig,
     aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem,
     path::Path, prefix::PrefixStore,
 };
@@ -142,11 +142,41 @@ impl Destination {
     ) -> Result<impl Stream<Item = Result<String, DestinationError>>, DestinationError> {
         let action = format!("list {folder}");
         let (folder, after) = (self.path(&action, folder)?, self.path(&action, after)?);
-        let found = self.store.list_with_offset(Some(&folder), &after);
-        Ok(found.map(move |object| match object {
+        Ok(self.names(action, self.store.list_with_offset(Some(&folder), &after)))
+    }
+
+    /// The names of the objects in a folder, in no order.
+    pub(crate) fn list(
+        &self,
+        folder: &str,
+    ) -> Result<impl Stream<Item = Result<String, DestinationError>>, DestinationError> {
+        let action = format!("list {folder}");
+        let folder = self.path(&action, folder)?;
+        Ok(self.names(action, self.store.list(Some(&folder))))
+    }
+
+    fn names<'a>(
+        &'a self,
+        action: String,
+        found: impl Stream<Item = object_store::Result<ObjectMeta>> + 'a,
+    ) -> impl Stream<Item = Result<String, DestinationError>> + 'a {
+        found.map(move |object| match object {
             Ok(object) => Ok(object.location.into()),
             Err(error) => Err(self.error(action.clone(), &error)),
-        }))
+        })
+    }
+
+    /// The folders in a folder, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`DestinationError`].
+    pub async fn folders(&self, folder: &str) -> Result<Vec<String>, DestinationError> {
+        let action = format!("list {folder}");
+        let path = self.path(&action, folder)?;
+        let found = self.within(&action, self.store.list_with_delimiter(Some(&path))).await?;
+        let found = found.map_err(|error| self.error(action, &error))?;
+        Ok(found.common_prefixes.into_iter().map(String::from).collect())
     }
 
     async fn within<T>(&self, action: &str, call: impl Future<Output = T>) -> Result<T, DestinationError> {

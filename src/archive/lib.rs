@@ -9,6 +9,8 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `archive.rs` | [`Archive`]: the objects of one cluster, by what they are |
+//! | `base.rs` | [`Base`]: the state of a shard at an index |
+//! | `backup.rs` | [`Backup`]: a base and an index for each shard |
 //! | `log_part.rs` | [`LogPart`]: entries of a shard's log, one after the other |
 //! | `sealed.rs` | an object as it lies there: compressed, encrypted where there is a key, and checked |
 //! | `key.rs` | [`Key`]: what objects are encrypted with |
@@ -20,6 +22,8 @@
 //! `docs/decisions/0016-what-a-backup-is-made-of.md`.
 
 mod archive;
+mod backup;
+mod base;
 mod destination;
 mod key;
 mod log_part;
@@ -27,6 +31,8 @@ mod place;
 mod sealed;
 
 pub use archive::{Archive, ArchiveError};
+pub use backup::{Backup, ClusterRecord, ShardCut};
+pub use base::{Base, NeededEntry};
 pub use destination::{Destination, DestinationError, Put, Trouble};
 pub use key::{Key, KeyError};
 pub use log_part::{Entry, LogPart};

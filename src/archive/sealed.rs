@@ -65,6 +65,9 @@ pub enum Problem {
     /// What is in it makes no sense.
     #[error("what is in it makes no sense: {0}")]
     Malformed(#[from] Malformed),
+    /// What is in it cannot be understood.
+    #[error("what is in it cannot be understood: {0}")]
+    Incomprehensible(String),
     /// What is in it is of something else than its name says.
     #[error("what is in it is not what its name says: {0}")]
     Misplaced(String),

@@ -17,6 +17,7 @@
 //! | `gateway/` | this node's clients' side of the shards |
 //! | `shard/` | this node's replicas |
 //! | `catalogue/` | what there is: nodes, shards, exchanges, queues, users, topics |
+//! | `archiving/` | what a node writes into its cluster's archive, and reads from another's |
 //! | `link/` | how nodes talk to each other |
 //! | `identity.rs` | who a node is |
 //! | `counters.rs` | what is counted as messages pass |
@@ -26,6 +27,7 @@
 //! a client as confirmed was applied by its shard; a node never forms a cluster by itself.
 
 mod access;
+mod archiving;
 mod catalogue;
 mod counters;
 mod data;
@@ -38,6 +40,7 @@ mod rights;
 mod session;
 mod shard;
 
+pub use archiving::{ArchiveFigures, Archiving, BackupState, BackupView, RestoreTarget, SourceError};
 pub use data::{DataProblem, DataReport, FileReport, SetAsideError, VerifyError, verify};
 pub use ferrymq_replication::Timing;
 pub use identity::IdentityError;
@@ -46,8 +49,8 @@ pub use link::{Listener, Network, Stream, Tcp};
 pub use node::ReplicaState;
 pub use node::{
     Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, LedShard, MessageCounts, Node, NodeView, Objects,
-    Phase, PlacementRefusal, QueueFigures, QueueInTopic, QueueTotals, QueueView, SafeToStop, Settings, ShardCounts,
-    ShardView, StartError, Statistics, Topic, TopicList, TopicLog, TopicPage, TopicRefusal, TopicView, User,
-    UserDeclared, UserPermission, UserRefusal, UserView,
+    Phase, PlacementRefusal, QueueFigures, QueueInTopic, QueueTotals, QueueView, RestoreOrder, SafeToStop, Settings,
+    ShardCounts, ShardView, StartError, Statistics, Topic, TopicList, TopicLog, TopicPage, TopicRefusal, TopicView,
+    User, UserDeclared, UserPermission, UserRefusal, UserView,
 };
 pub use session::Session;

@@ -84,7 +84,7 @@ impl GroupLog {
 
     /// Entries from this one on are kept whole; those before it only where the machine needs them. Blocks.
     pub(crate) fn hold_from(&self, first: u64) {
-        let before = self.held_from.swap(first, Ordering::AcqRel);
+        let before = self.held_from.fetch_max(first, Ordering::AcqRel);
         let mut from = before;
         while from < first {
             let some: Vec<u64> = {

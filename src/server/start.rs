@@ -148,6 +148,8 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
         token: token.trim().to_owned(),
         memory_used: Arc::new(memory::used),
         memory_high_water: configuration.memory_high_water_bytes.unwrap_or_else(memory::default_high_water),
+        archiving: None,
+        restore_from: None,
         timing: ferrymq_broker::Timing::default(),
     };
     let node = match certificates.cluster() {

@@ -88,8 +88,13 @@ impl World {
         let nodes = self.up();
         let first = (0..).zip(&nodes).map(|(ordinal, (_, node))| FirstNode { ordinal, uuid: node.uuid(), zone: None });
         let user = FirstUser { name: USER.into(), password: USER.into(), loopback_only: false };
-        let formation =
-            Formation { cluster_id: "simulated".into(), nodes: first.collect(), default_mirrors: 3, users: vec![user] };
+        let formation = Formation {
+            cluster_id: "simulated".into(),
+            nodes: first.collect(),
+            default_mirrors: 3,
+            users: vec![user],
+            restore: None,
+        };
         let Some((process, node)) = nodes.first().cloned() else { return Ok(()) };
         let formed = process.spawn(async move { node.form(formation).await.map_err(|error| error.to_string()) });
         match timeout(FORM_WITHIN, formed).await {
@@ -136,6 +141,8 @@ impl World {
             token: "secret".into(),
             memory_used: Arc::new(|| 0),
             memory_high_water: 64 << 20,
+            archiving: None,
+            restore_from: None,
             timing: Timing {
                 heartbeat: Duration::from_millis(250),
                 election: (Duration::from_millis(800), Duration::from_millis(1400)),

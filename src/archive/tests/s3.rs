@@ -164,17 +164,17 @@ fn trouble(error: &ArchiveError) -> Option<Trouble> {
 async fn parts_are_written_once_and_found_in_order() {
     let store = Store::start();
     let archive = store.archive(SECRET);
-    assert_eq!(archive.log_after(3, 0).await.unwrap(), [] as [u64; 0]);
+    assert_eq!(archive.log_from(3, 0).await.unwrap(), [] as [u64; 0]);
     for first in [11, 1, 101, 6] {
         assert_eq!(archive.put_log(&part(first, 5)).await.unwrap(), Put::Written);
     }
     assert_eq!(archive.put_log(&part(6, 2)).await.unwrap(), Put::Exists);
     assert_eq!(archive.log_part(3, 6).await.unwrap(), part(6, 5), "what was there first stays");
-    assert_eq!(archive.log_after(3, 0).await.unwrap(), [1, 6, 11, 101]);
-    assert_eq!(archive.log_after(3, 6).await.unwrap(), [11, 101]);
+    assert_eq!(archive.log_from(3, 0).await.unwrap(), [1, 6, 11, 101]);
+    assert_eq!(archive.log_from(3, 7).await.unwrap(), [11, 101]);
     archive.remove_log(3, 11).await.unwrap();
     archive.remove_log(3, 11).await.unwrap();
-    assert_eq!(archive.log_after(3, 6).await.unwrap(), [101]);
+    assert_eq!(archive.log_from(3, 7).await.unwrap(), [101]);
     assert_eq!(trouble(&archive.log_part(3, 11).await.unwrap_err()), Some(Trouble::NotFound));
 }
 
@@ -217,7 +217,7 @@ async fn a_store_that_was_away_is_written_to_when_it_is_back() {
     assert_eq!(trouble(&error), Some(Trouble::Failed), "{error}");
     store.start_again();
     assert_eq!(archive.put_log(&part(6, 5)).await.unwrap(), Put::Written);
-    assert_eq!(archive.log_after(3, 0).await.unwrap(), [1, 6]);
+    assert_eq!(archive.log_from(3, 0).await.unwrap(), [1, 6]);
 }
 
 #[tokio::test]

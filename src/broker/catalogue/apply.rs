@@ -15,11 +15,14 @@ impl Catalogue {
         if let Command::Form { cluster_id, default_mirrors, nodes, users } = command {
             return self.form(cluster_id, default_mirrors, nodes, users);
         }
+        if let Command::FormRestored(formation) = command {
+            return self.form_restored(*formation);
+        }
         if !self.is_formed() {
             return denied(Denied::Not { reason: "the cluster is not formed yet".into() });
         }
         match command {
-            Command::Form { .. } => Answer::Done,
+            Command::Form { .. } | Command::FormRestored(_) => Answer::Done,
             Command::AddNode(node) => self.add_node(node),
             Command::NodeStarted { node, run, version } => self.node_started(node, run, version),
             Command::ForgetNode { node } => {
@@ -57,6 +60,8 @@ impl Catalogue {
             Command::RemoveNode { ordinal } => self.remove_node(ordinal),
             Command::DeclareUser { user, password_hash } => self.declare_user(user, password_hash),
             Command::RemoveUser { name, owner_uid, delete } => self.remove_user(&name, &owner_uid, delete),
+            Command::ShardRestored { shard } => self.shard_restored(shard),
+            Command::RestoreProblem { shard, problem } => self.restore_problem(shard, problem),
         }
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::logs::{Retention, TopicLogSpec};
 use super::records::{BindingRecord, ExchangeRecord, NodeRecord, Owner, TopicSpec, UserRecord};
+use super::restoration::RestoredFormation;
 use super::users::UserSpec;
 
 /// A change.
@@ -58,6 +59,12 @@ pub(crate) enum Command {
     DeclareUser { user: UserSpec, password_hash: Option<String> },
     /// A declared user goes, or is nobody's from now on.
     RemoveUser { name: String, owner_uid: String, delete: bool },
+    /// The cluster begins with what another one had. Once, as `Form`.
+    FormRestored(Box<RestoredFormation>),
+    /// A shard has what it had in the other cluster.
+    ShardRestored { shard: u32 },
+    /// Why a shard does not have it yet, or what is left out of it; empty where there is no problem any more.
+    RestoreProblem { shard: u32, problem: String },
 }
 
 /// What a change answered.

@@ -1,7 +1,5 @@
 //! The catalogue as a replicated machine.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 use ferrymq_replication::{Applied, Machine, State, StateReader};
 use tokio::sync::watch;
@@ -9,9 +7,6 @@ use tokio::sync::watch;
 use super::{
     Catalogue,
     command::{Answer, Command, Denied},
-    logs::LogRecords,
-    records::Records,
-    users::DeclaredUsers,
 };
 
 /// The snapshot's and the commands' version: the first byte of each.
@@ -22,6 +17,8 @@ const VERSION_WITH_LOGS: u8 = 2;
 const VERSION_WITH_DRAINING: u8 = 3;
 /// A snapshot with users that were declared: they follow those nodes.
 const VERSION_WITH_USERS: u8 = 4;
+/// A snapshot of a cluster that was made of a backup: how far that is follows those users.
+const VERSION_WITH_RESTORATION: u8 = 5;
 
 /// The catalogue, and how far it is.
 pub(crate) struct CatalogueMachine {
@@ -85,9 +82,11 @@ impl Machine for CatalogueMachine {
 
 impl CatalogueMachine {
     /// The whole state, as bytes.
-    pub(super) fn saved(&self) -> Bytes {
-        let Catalogue { records, logs, draining, users, .. } = &self.catalogue;
-        let saved = if !users.is_untouched() {
+    pub(crate) fn saved(&self) -> Bytes {
+        let Catalogue { records, logs, draining, users, restoration, .. } = &self.catalogue;
+        let saved = if restoration.is_some() {
+            postcard::to_extend(&(records, logs, draining, users, restoration), vec![VERSION_WITH_RESTORATION])
+        } else if !users.is_untouched() {
             postcard::to_extend(&(records, logs, draining, users), vec![VERSION_WITH_USERS])
         } else if !draining.is_empty() {
             postcard::to_extend(&(records, logs, draining), vec![VERSION_WITH_DRAINING])
@@ -101,27 +100,34 @@ impl CatalogueMachine {
 
     /// Takes the whole state from what [`CatalogueMachine::saved`] of this or an earlier version gave.
     pub(super) fn take(&mut self, snapshot: &[u8]) -> Result<(), String> {
-        type Read = (Records, LogRecords, BTreeSet<u64>, DeclaredUsers);
-        let none = DeclaredUsers::default;
-        let read: Result<Read, _> = match snapshot.split_first() {
-            Some((&VERSION, bytes)) => {
-                postcard::from_bytes(bytes).map(|records| (records, LogRecords::default(), BTreeSet::new(), none()))
-            }
-            Some((&VERSION_WITH_LOGS, bytes)) => {
-                postcard::from_bytes(bytes).map(|(records, logs)| (records, logs, BTreeSet::new(), none()))
-            }
-            Some((&VERSION_WITH_DRAINING, bytes)) => {
-                postcard::from_bytes(bytes).map(|(records, logs, draining)| (records, logs, draining, none()))
-            }
-            Some((&VERSION_WITH_USERS, bytes)) => postcard::from_bytes(bytes),
-            _ => return Err("the catalogue's snapshot is of a newer version".into()),
-        };
-        let (records, logs, draining, users) = read.map_err(|error| error.to_string())?;
         let version = self.catalogue.users_version() + 1;
-        self.catalogue = Catalogue::of(records, logs, draining, users);
+        self.catalogue = read_saved(snapshot)?;
         self.catalogue.user_index.version = version;
         self.applied.send_modify(|_| ());
         self.tell_users();
         Ok(())
     }
+}
+
+/// The catalogue of a snapshot of this or an earlier version.
+pub(super) fn read_saved(snapshot: &[u8]) -> Result<Catalogue, String> {
+    let Some((version, bytes)) = snapshot.split_first() else { return Err("the catalogue's snapshot is empty".into()) };
+    let read =
+        match *version {
+            VERSION => postcard::from_bytes(bytes)
+                .map(|records| (records, <_>::default(), <_>::default(), <_>::default(), None)),
+            VERSION_WITH_LOGS => {
+                postcard::from_bytes(bytes).map(|(records, logs)| (records, logs, <_>::default(), <_>::default(), None))
+            }
+            VERSION_WITH_DRAINING => postcard::from_bytes(bytes)
+                .map(|(records, logs, draining)| (records, logs, draining, <_>::default(), None)),
+            VERSION_WITH_USERS => postcard::from_bytes(bytes)
+                .map(|(records, logs, draining, users)| (records, logs, draining, users, None)),
+            VERSION_WITH_RESTORATION => postcard::from_bytes(bytes),
+            _ => return Err("the catalogue's snapshot is of a newer version".into()),
+        };
+    let (records, logs, draining, users, restoration) = read.map_err(|error| error.to_string())?;
+    let mut catalogue = Catalogue::of(records, logs, draining, users);
+    catalogue.restoration = restoration;
+    Ok(catalogue)
 }

@@ -10,6 +10,7 @@
 //! | `topics.rs` | the effect of declaring and removing a topic |
 //! | `users.rs` | users that are declared, and what they may do |
 //! | `logs.rs` | queues that are logs, and the partitions of topics |
+//! | `restoration.rs` | a cluster that begins with what another one had |
 //! | `machine.rs` | the catalogue as a replicated machine |
 //! | `recorded.rs`, `recorded/` | logs of earlier versions, for tests: each version must make the same of them |
 
@@ -21,6 +22,7 @@ mod placement;
 #[cfg(test)]
 mod recorded;
 mod records;
+mod restoration;
 mod state;
 mod topics;
 mod users;
@@ -32,6 +34,7 @@ pub(crate) use records::{
     BindingRecord, ExchangeRecord, NodeRecord, Owner, QueueRecord, ShardRecord, TopicBindingSpec, TopicQueueSpec,
     TopicRecord, TopicSpec, UserRecord,
 };
+pub(crate) use restoration::{Restoration, RestoredFormation, ShardSource, Upto};
 pub(crate) use state::{Catalogue, Routed};
 pub(crate) use users::{PermissionRecord, Standing, UserSpec};
 

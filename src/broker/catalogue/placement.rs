@@ -28,38 +28,42 @@ impl Catalogue {
 
     /// Makes a pool of shards, spread evenly over the nodes, each over as many zones as there are.
     fn make_pool(&mut self, mirrors: usize) {
-        let mut nodes: Vec<u64> = self.homes().collect();
-        for shard in 0..SHARDS_IN_POOL {
-            if nodes.is_empty() {
-                return;
-            }
-            let by = shard % nodes.len();
-            nodes.rotate_left(by.min(1));
-            let mut chosen: Vec<u64> = Vec::new();
-            let mut zones: BTreeSet<Option<&str>> = BTreeSet::new();
-            // First one of each zone, then whatever is left.
-            for id in &nodes {
-                if chosen.len() < mirrors && (self.zone(*id).is_none() || zones.insert(self.zone(*id))) {
-                    chosen.push(*id);
-                }
-            }
-            for id in &nodes {
-                if chosen.len() < mirrors && !chosen.contains(id) {
-                    chosen.push(*id);
-                }
-            }
-            let Some(preferred) = chosen.first().copied() else { return };
-            let placed: BTreeSet<u64> = chosen.into_iter().collect();
+        let nodes: Vec<u64> = self.homes().collect();
+        for turn in 0..SHARDS_IN_POOL {
+            let Some((placed_on, preferred)) = self.spread(&nodes, turn, mirrors) else { return };
             self.records.next_shard += 1;
             let record = ShardRecord {
                 mirrors: u8::try_from(mirrors).unwrap_or(u8::MAX),
-                first_voters: placed.clone(),
+                first_voters: placed_on.clone(),
                 begun: false,
-                placed_on: placed,
+                placed_on,
                 preferred,
             };
             self.records.shards.insert(self.records.next_shard, record);
         }
+    }
+
+    /// Nodes for a shard, over as many zones as there are, and the one that is to lead it: with each turn another one.
+    pub(super) fn spread(&self, nodes: &[u64], turn: usize, mirrors: usize) -> Option<(BTreeSet<u64>, u64)> {
+        let mut nodes = nodes.to_vec();
+        // A whole round of turns ends where the next one begins: it has been so from the first version on.
+        let by = (turn - turn.checked_div(nodes.len())?) % nodes.len();
+        nodes.rotate_left(by);
+        let mut chosen: Vec<u64> = Vec::new();
+        let mut zones: BTreeSet<Option<&str>> = BTreeSet::new();
+        // First one of each zone, then whatever is left.
+        for id in &nodes {
+            if chosen.len() < mirrors && (self.zone(*id).is_none() || zones.insert(self.zone(*id))) {
+                chosen.push(*id);
+            }
+        }
+        for id in &nodes {
+            if chosen.len() < mirrors && !chosen.contains(id) {
+                chosen.push(*id);
+            }
+        }
+        let preferred = chosen.first().copied()?;
+        Some((chosen.into_iter().collect(), preferred))
     }
 
     /// Takes a node in. One of its ordinal that was there before is replaced by it; where there was none, it gets its share.
@@ -74,7 +78,12 @@ impl Catalogue {
         match replaced {
             None => self.rebalance(),
             Some(old) => {
-                for shard in self.records.shards.values_mut() {
+                for (number, shard) in &mut self.records.shards {
+                    // What a shard is to have is in the archive: who comes in its place restores it as well.
+                    let restored = self.restoration.as_ref().is_some_and(|it| it.left.contains_key(number));
+                    if restored && shard.first_voters.remove(&old) {
+                        shard.first_voters.insert(id);
+                    }
                     if shard.placed_on.remove(&old) {
                         shard.placed_on.insert(id);
                     }
@@ -151,7 +160,7 @@ impl Catalogue {
     }
 
     /// The nodes that shards may be placed on.
-    fn homes(&self) -> impl Iterator<Item = u64> {
+    pub(super) fn homes(&self) -> impl Iterator<Item = u64> {
         let nodes = self.records.nodes.iter().filter(|(id, node)| !node.replaced && !self.draining.contains(id));
         nodes.map(|(id, _)| *id)
     }

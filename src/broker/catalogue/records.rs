@@ -90,6 +90,7 @@ pub(crate) struct TopicSpec {
     pub(crate) virtual_host: String,
     pub(crate) name: String,
     pub(crate) owner_name: String,
+    /// Empty where it awaits its owner, after it was restored.
     pub(crate) owner_uid: String,
     pub(crate) adopt: bool,
     pub(crate) kind: ExchangeKind,

@@ -10,6 +10,7 @@ use ferrymq_queue::{Exchange, QueueId};
 
 use super::logs::{LogRecords, Partitions};
 use super::records::{BindingRecord, ExchangeRecord, QueueRecord, Records, VirtualHostRecords};
+use super::restoration::Restoration;
 use super::users::{DeclaredUsers, UserIndex};
 
 /// The exchanges that every virtual host has.
@@ -25,6 +26,8 @@ pub(crate) struct Catalogue {
     pub(crate) draining: BTreeSet<u64>,
     /// Users that somebody declared; the others may do everything.
     pub(crate) users: DeclaredUsers,
+    /// What the cluster was made of, where that is a backup.
+    pub(crate) restoration: Option<Restoration>,
     pub(super) user_index: UserIndex,
     pub(super) partitions: Partitions,
     routes: HashMap<String, HashMap<String, Exchange>>,

@@ -62,7 +62,8 @@ impl Catalogue {
             return Err(Box::new(no_virtual_host(host)));
         }
         let before = self.records.topics.get(&(host.clone(), topic.name.clone())).map(|record| &record.spec);
-        if let Some(other) = before.filter(|before| before.owner_uid != topic.owner_uid) {
+        let has_another = |before: &&TopicSpec| !before.owner_uid.is_empty() && before.owner_uid != topic.owner_uid;
+        if let Some(other) = before.filter(has_another) {
             return Err(Box::new(denied(Denied::Owned { owner: other.owner_name.clone() })));
         }
         let adopted = |kind, name: &String| {

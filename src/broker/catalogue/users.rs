@@ -61,6 +61,13 @@ impl DeclaredUsers {
     pub(super) fn is_untouched(&self) -> bool {
         self.last == 0
     }
+
+    /// Nobody's from now on, until somebody declares them.
+    pub(super) fn await_owners(&mut self) {
+        for user in self.by_name.values_mut() {
+            user.spec.owner_uid.clear();
+        }
+    }
 }
 
 /// What a user is at this moment.

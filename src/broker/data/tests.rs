@@ -36,6 +36,8 @@ fn settings(disk: &SimulatedDisk) -> Settings {
         token: "secret".into(),
         memory_used: Arc::new(|| 0),
         memory_high_water: 1 << 20,
+        archiving: None,
+        restore_from: None,
         timing: crate::Timing::default(),
     }
 }

@@ -7,6 +7,8 @@ use ferrymq_queue::{ConsumerKey, Holding, Outcome, QueueId, Request, Window};
 use ferrymq_wire::{Malformed, Reader, Write};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::archiving::ShardBackup;
+
 /// Asked, and answered by a [`Reply`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Call {
@@ -35,6 +37,8 @@ pub(crate) enum Call {
     ReadLog { shard: u32, queue: u64, from: u64, wait: u32 },
     /// Am I no member any more of a shard that you lead?
     Leave { shard: u32 },
+    /// How far is a shard that you lead in this backup? It is begun where it is not.
+    BackUpShard { shard: u32, backup: String },
 }
 
 /// Answers a [`Call`].
@@ -72,6 +76,8 @@ pub(crate) enum Reply {
     Found(u64),
     /// Whether the one who asked is no member of the shard, and is not to be one.
     Left(bool),
+    /// How far a shard is in a backup.
+    ShardBackup(ShardBackup),
 }
 
 /// A consumer, as it is attached.
@@ -167,6 +173,8 @@ pub(crate) enum Notice {
     Gone { consumer: u64 },
     /// It is not known what a get took: doubt what you know of me.
     Doubt,
+    /// The first entry of each of these groups that is not archived: I lead them.
+    Archived { shards: Vec<(u32, u64)> },
 }
 
 impl Notice {

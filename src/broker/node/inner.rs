@@ -18,6 +18,7 @@ use tokio::{
 use super::{OpenSession, Settings, leaders::Leaders, users::PasswordCache};
 use crate::{
     access::Access,
+    archiving::{Archiver, BackupView, Jobs},
     catalogue::{Catalogue, CatalogueMachine},
     counters::Counters,
     data::{Opened, Record},
@@ -65,6 +66,10 @@ pub(crate) struct Inner {
     pub(super) turns_to_fill: Semaphore,
     /// Damage to this node's data for which it is being filled anew.
     pub(super) damage: Mutex<Option<Record>>,
+    /// Archives what this node leads, where anything is archived.
+    pub(super) archiver: Option<Arc<Archiver>>,
+    pub(super) jobs: Jobs,
+    backups: Mutex<BTreeMap<String, BackupView>>,
 }
 
 /// The catalogue's replica, once this node is in a cluster.
@@ -77,6 +82,10 @@ pub(super) struct OpenCatalogue {
 impl Inner {
     pub(super) fn new(settings: Settings, opened: Opened, reader: Reader) -> Arc<Self> {
         let Opened { store, file, identity, damage } = opened;
+        let archiver = settings.archiving.clone().map(|archiving| Arc::new(Archiver::new(archiving)));
+        if archiver.is_some() {
+            store.hold_logs();
+        }
         Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             settings,
@@ -103,6 +112,9 @@ impl Inner {
             runs: Mutex::default(),
             turns_to_fill: Semaphore::new(1),
             damage: Mutex::new(damage),
+            archiver,
+            jobs: Jobs::default(),
+            backups: Mutex::default(),
         })
     }
 
@@ -159,6 +171,11 @@ impl Inner {
             return Err(unavailable("this broker is in no cluster yet; try again, or connect to another broker"));
         };
         Ok(read(&open.group.machine().catalogue))
+    }
+
+    /// Backups that this node makes, or made.
+    pub(super) fn backups(&self) -> MutexGuard<'_, BTreeMap<String, BackupView>> {
+        self.backups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn consumers(&self) -> &Consumers {

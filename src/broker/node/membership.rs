@@ -9,7 +9,8 @@ use ferrymq_core::Refusal;
 
 use super::{Inner, users};
 use crate::{
-    catalogue::{Answer, Command, NodeRecord},
+    archiving::{self, Found, RestoreTarget, SourceError},
+    catalogue::{Answer, Command, NodeRecord, RestoredFormation},
     identity::{IdentityError, Membership},
     link::{self, Call, Reply, decode, encode},
     refusal::unavailable,
@@ -32,6 +33,17 @@ pub struct Formation {
     pub default_mirrors: u8,
     /// Its first users.
     pub users: Vec<FirstUser>,
+    /// What it begins with, where that is what another cluster had.
+    pub restore: Option<RestoreOrder>,
+}
+
+/// A cluster begins with what another one had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoreOrder {
+    /// As of when.
+    pub target: RestoreTarget,
+    /// What is damaged or missing is left out, and listed.
+    pub allow_partial: bool,
 }
 
 /// A first node.
@@ -75,6 +87,12 @@ pub enum FormError {
         /// Why not.
         reason: String,
     },
+    /// What it is to begin with cannot be read.
+    #[error("the cluster cannot be restored: {0}")]
+    Restore(#[from] SourceError),
+    /// It is to begin with an archive, and this node was not told of one.
+    #[error("this broker was not told which archive to restore from: its configuration has no restoreFrom")]
+    NoSource,
     /// Its place could not be written.
     #[error("this node's place in the cluster was not written")]
     Identity(#[from] IdentityError),
@@ -95,7 +113,12 @@ impl Inner {
         }
         let mut nodes = formation.nodes;
         nodes.sort_by_key(|node| node.ordinal);
-        let peers: Vec<(u64, u32)> = (1..).zip(nodes.iter().map(|node| node.ordinal)).collect();
+        let found = match &formation.restore {
+            Some(order) => Some(self.find_source(order).await?),
+            None => None,
+        };
+        let first_node = self.first_number(&nodes, found.as_ref());
+        let peers: Vec<(u64, u32)> = (first_node..).zip(nodes.iter().map(|node| node.ordinal)).collect();
         self.adopt_majority(&formation.cluster_id, &nodes, &peers).await?;
         let open = self.catalogue.get().ok_or_else(|| FormError::NotYet("this node is none of the members".into()))?;
         if open.group.is_pristine() {
@@ -117,8 +140,32 @@ impl Inner {
             replaced: false,
         });
         let (cluster_id, default_mirrors) = (formation.cluster_id, formation.default_mirrors);
-        let command = Command::Form { cluster_id, default_mirrors, nodes: nodes.collect(), users };
+        let command = match found {
+            None => Command::Form { cluster_id, default_mirrors, nodes: nodes.collect(), users },
+            Some(Found { saved, restoration, .. }) => Command::FormRestored(Box::new(RestoredFormation {
+                cluster_id,
+                default_mirrors,
+                first_node,
+                nodes: nodes.collect(),
+                users,
+                saved: saved.to_vec(),
+                restoration,
+            })),
+        };
         self.change(command).await.map(|_| ()).map_err(|refusal| FormError::NotYet(refusal.to_string()))
+    }
+
+    async fn find_source(&self, order: &RestoreOrder) -> Result<Found, FormError> {
+        let archive = self.settings.restore_from.as_ref().ok_or(FormError::NoSource)?;
+        Ok(archiving::find(archive, &order.target, order.allow_partial).await?)
+    }
+
+    /// The number of the first node: one that no node had of whose messages some come back. Where this node has a number
+    /// already, by an earlier try, the others get those that go with it.
+    fn first_number(&self, nodes: &[FirstNode], found: Option<&Found>) -> u64 {
+        let own = nodes.iter().position(|node| node.ordinal == self.settings.ordinal);
+        let before = own.and_then(|place| self.id().checked_sub(place as u64));
+        before.filter(|first| *first > 0).unwrap_or_else(|| found.map_or(1, |found| found.first_node))
     }
 
     /// Gives the members their places. A minority may be out of reach, or have lost its data since: it comes in by itself,
@@ -131,8 +178,8 @@ impl Inner {
     ) -> Result<(), FormError> {
         let mut adopted = 0;
         let mut refused = None;
-        for (id, node) in (1..).zip(nodes) {
-            match self.adopt_somewhere(cluster_id, id, node, peers).await {
+        for ((id, _), node) in peers.iter().zip(nodes) {
+            match self.adopt_somewhere(cluster_id, *id, node, peers).await {
                 Ok(()) => adopted += 1,
                 Err(reason) => {
                     tracing::warn!(ordinal = node.ordinal, reason, "not adopted yet");

@@ -13,6 +13,8 @@
 //! | `placement.rs` | emptying a node, and letting go of shards |
 //! | `upkeep.rs` | what is put right again and again: links, replicas, members, leaders |
 //! | `heal.rs` | the end of what follows damage |
+//! | `archive.rs` | what this node archives, and backups |
+//! | `restore.rs` | a shard of a new cluster, made of what an archive has |
 //! | `users.rs` | passwords, and the sessions of users that go |
 //! | `declared_users.rs` | users: declaring, removing and looking at them, for the admin API |
 //! | `cluster_view.rs` | the cluster as this node sees it, for the admin API |
@@ -20,6 +22,7 @@
 //! | `topics.rs` | topics: declaring, removing and looking at them, for the admin API |
 //! | `looked_into.rs` | what only a simulation asks |
 
+mod archive;
 mod cluster_view;
 mod declared_users;
 mod heal;
@@ -33,6 +36,7 @@ mod placement;
 mod ports;
 mod receive;
 mod requests;
+mod restore;
 mod start;
 mod statistics;
 mod topics;
@@ -44,7 +48,7 @@ pub use declared_users::{User, UserDeclared, UserPermission, UserRefusal, UserVi
 pub(crate) use inner::Inner;
 #[cfg(feature = "simulation")]
 pub use looked_into::ReplicaState;
-pub use membership::{FirstNode, FirstUser, FormError, Formation};
+pub use membership::{FirstNode, FirstUser, FormError, Formation, RestoreOrder};
 pub use placement::PlacementRefusal;
 pub use start::{Node, Phase, Settings, StartError};
 pub use statistics::{LedShard, MessageCounts, Objects, QueueFigures, QueueTotals, ShardCounts, Statistics};

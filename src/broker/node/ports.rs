@@ -3,7 +3,7 @@
 use ferrymq_core::{Broker, EventSender, Identity, Kind, Login, LoginRefused, Refusal, VirtualHostName};
 
 use super::Node;
-use crate::{counters::Count, session::Session};
+use crate::{counters::Count, refusal::unavailable, session::Session};
 
 impl Broker for Node {
     type Session = Session;
@@ -23,6 +23,9 @@ impl Broker for Node {
         events: EventSender,
     ) -> Result<Session, Refusal> {
         let name = virtual_host.as_str();
+        if self.inner().catalogue(|catalogue| catalogue.is_restoring())? {
+            return Err(unavailable("the cluster is being restored; try again when it is ready"));
+        }
         let there = self.inner().catalogue(|catalogue| catalogue.records.virtual_hosts.contains_key(name))?;
         if !there {
             return Err(Refusal::NotFound {

@@ -80,6 +80,7 @@ impl Inner {
             Notice::Gone { consumer } => self.consumers().gone(consumer),
             Notice::Claims { shard, term, claims } => self.on_claims(from, shard, term, claims),
             Notice::Doubt => self.doubt(from),
+            Notice::Archived { shards } => self.on_archived(shards),
             Notice::Detach { shard, queue, consumer } => {
                 if let Some(replica) = self.replica(shard) {
                     replica.group.machine().detach(ConsumerKey { node: from, consumer }, queue);
@@ -132,6 +133,9 @@ impl Inner {
             }
             Call::ReadLog { .. } => return Err("a log is read from another node".into()),
             Call::Leave { shard } => self.has_left(from, shard).map_or(Reply::NotLeader, Reply::Left),
+            Call::BackUpShard { shard, backup } => {
+                self.back_up_here(shard, &backup).map_or(Reply::NotLeader, Reply::ShardBackup)
+            }
             Call::Report => Reply::Report { shards: self.own_report(), version: self.settings.version.clone() },
         })
     }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use ferrymq_archive::Archive;
 use ferrymq_core::Event;
 use ferrymq_journal::{Disk, Options};
 use ferrymq_replication::{Damage, OpenError, Timing};
@@ -20,6 +21,7 @@ use super::{
     TopicPage, TopicRefusal, TopicView, User, UserRefusal, UserView,
 };
 use crate::{
+    archiving::{ArchiveFigures, Archiving, BackupView},
     data::{self, SetAsideError},
     identity::IdentityError,
     link::{Listener, Network, listen},
@@ -58,6 +60,10 @@ pub struct Settings {
     pub memory_high_water: u64,
     /// How quickly a lost leader is noticed.
     pub timing: Timing,
+    /// Where it archives what it leads; nowhere where there is none.
+    pub archiving: Option<Archiving>,
+    /// The archive that its cluster is made of, where it is to be.
+    pub restore_from: Option<Archive>,
 }
 
 /// Why a node did not start.
@@ -171,6 +177,9 @@ impl Node {
             })?;
         } else {
             inner.spawn(inner.clone().join());
+        }
+        if let Some(archiver) = inner.archiver.clone() {
+            inner.spawn(inner.clone().archive_logs(archiver));
         }
         Ok(Self(inner))
     }
@@ -344,6 +353,22 @@ impl Node {
         self.0.put_user(name, password, loopback_only).await
     }
 
+    /// Makes a backup of the whole cluster, and gives how far it is; the same one where it is asked for again. One that was
+    /// given up is begun anew.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: this node archives nothing, or the archive cannot be read.
+    pub async fn back_up(&self, name: &str) -> Result<BackupView, String> {
+        self.0.back_up(name).await
+    }
+
+    /// How it is with what this node archives; none where it archives nothing.
+    #[must_use]
+    pub fn archive_figures(&self) -> Option<ArchiveFigures> {
+        self.0.archiver.as_ref().map(|archiver| archiver.figures())
+    }
+
     /// Gives all that this node leads to others, and leads nothing more. Returns when done, or after 20 seconds.
     pub async fn hand_over(&self) {
         self.0.accepts.store(false, Ordering::Relaxed);
@@ -407,6 +432,7 @@ impl Inner {
         }
         let own = self.id();
         let known = self.catalogue(|catalogue| catalogue.is_formed() && catalogue.records.nodes.contains_key(&own));
+        let restoring = self.catalogue(|catalogue| catalogue.restoration.as_ref().map(|it| (it.left.len(), it.shards)));
         let leader = self.catalogue.get().and_then(|open| open.group.leadership().borrow().leader);
         let not_yet = |message: String| {
             let phase = if self.run() == 1 { Phase::Joining } else { Phase::Starting };
@@ -417,6 +443,11 @@ impl Inner {
         }
         if !matches!(known, Ok(true)) {
             return not_yet("its copy of the catalogue is being filled".into());
+        }
+        if let Ok(Some((left, of))) = restoring
+            && left > 0
+        {
+            return not_yet(format!("the cluster is being restored: {left} of {of} shards are not there yet"));
         }
         if !self.was_ready.load(Ordering::Relaxed) {
             let shards = self.catalogue(|catalogue| catalogue.records.shards.keys().copied().collect::<Vec<_>>());

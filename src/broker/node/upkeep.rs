@@ -176,11 +176,20 @@ impl Inner {
             let group = Group::open(shard, own, self.store.clone(), self.backstage(), machine, timing).await?;
             // Only a replica that the shard was made with may begin it, and only before it ever had a leader: one that
             // lost its disk has another number, and so is none of these.
-            let may_begin = !record.begun && record.first_voters.contains(&own) && group.is_pristine();
+            let is_first = !record.begun && record.first_voters.contains(&own);
+            let source = self.catalogue(|catalogue| {
+                let allow_partial = catalogue.restoration.as_ref().is_some_and(|it| it.allow_partial);
+                catalogue.source_of(shard).map(|source| (source.clone(), allow_partial))
+            });
+            let source = source.ok().flatten().filter(|_| is_first);
+            let may_begin = is_first && source.is_none() && group.is_pristine();
             if may_begin && let Err(error) = group.initialize(record.first_voters).await {
                 tracing::debug!(shard, %error, "the shard has begun already");
             }
             let replica = Replica::new(group, self.backstage(), self.backstage());
+            if let Some((source, allow_partial)) = source {
+                self.restore_shard(&replica, source, allow_partial);
+            }
             self.replicas.write().unwrap_or_else(PoisonError::into_inner).insert(shard, replica);
         }
         Ok(())
@@ -202,7 +211,17 @@ impl Inner {
                     }
                 });
             }
-            if replica.group.view().voters != record.placed_on {
+            let view = replica.group.view();
+            let is_whole = view.voters == record.placed_on && view.in_sync == record.placed_on;
+            if is_whole && matches!(self.catalogue(|catalogue| catalogue.source_of(shard).is_some()), Ok(true)) {
+                let this = this.clone();
+                self.spawn(async move {
+                    if let Err(error) = this.change(Command::ShardRestored { shard }).await {
+                        tracing::debug!(shard, %error, "not noted yet that the shard is restored");
+                    }
+                });
+            }
+            if view.voters != record.placed_on {
                 let this = this.clone();
                 self.spawn(async move { this.reconfigure_shard(shard, &replica).await });
             }

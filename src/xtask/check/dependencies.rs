@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("base2histogram", &[]),
     ("replication", &["journal", "pages", "wire"]),
-    ("broker", &["core", "pages", "queue", "journal", "replication", "admin-api", "wire"]),
+    ("broker", &["archive", "core", "pages", "queue", "journal", "replication", "admin-api", "wire"]),
     ("amqp", &["core"]),
     ("tls", &[]),
     ("archive", &["wire"]),

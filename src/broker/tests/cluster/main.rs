@@ -13,7 +13,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrymq_broker::{FirstNode, FirstUser, FormError, Formation, Node, Session, Settings, Tcp, Timing};
+use ferrymq_archive::Archive;
+use ferrymq_broker::{Archiving, FirstNode, FirstUser, FormError, Formation, Node, Session, Settings, Tcp, Timing};
 use ferrymq_core::{
     Broker, Confirmation, Credentials, Delivery, Event, EventReceiver, ExchangeName, LogPosition, Login, LoginRefused,
     Message, Properties, Published, QueueDeclaration, QueueName, Refusal, RoutingKey, Session as _, Settlement,
@@ -23,6 +24,7 @@ use ferrymq_journal::{Options, SystemDisk};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+mod backups;
 mod damage;
 mod draining;
 mod logs;
@@ -33,11 +35,19 @@ mod users;
 /// Bytes of a segment, where a test needs no others.
 const SEGMENT_BYTES: u64 = 4 << 20;
 
+/// Where a cluster archives, and what it is made of.
+#[derive(Default, Clone)]
+struct Archives {
+    to: Option<Archiving>,
+    from: Option<Archive>,
+}
+
 struct Cluster {
     directory: TempDir,
     segment_bytes: u64,
     ports: Vec<u16>,
     nodes: Vec<Option<Node>>,
+    archives: Archives,
     /// What the nodes take their process to use.
     memory: Arc<AtomicU64>,
 }
@@ -48,13 +58,13 @@ impl Cluster {
     }
 
     async fn with_segments(brokers: usize, segment_bytes: u64) -> Self {
-        let cluster = Self::unformed(brokers, segment_bytes).await;
+        let cluster = Self::unformed(brokers, segment_bytes, Archives::default()).await;
         cluster.node(0).form(cluster.formation()).await.unwrap();
         cluster.all_serve().await;
         cluster
     }
 
-    async fn unformed(brokers: usize, segment_bytes: u64) -> Self {
+    async fn unformed(brokers: usize, segment_bytes: u64, archives: Archives) -> Self {
         let directory = TempDir::new().unwrap();
         let mut listeners = Vec::new();
         // One base, and the ordinal added: so that an ordinal gives an address. None of those that the system gives to
@@ -72,7 +82,8 @@ impl Cluster {
             }
         };
         let ports = (0..brokers as u16).map(|ordinal| base + ordinal).collect();
-        let mut cluster = Self { directory, segment_bytes, ports, nodes: Vec::new(), memory: Arc::default() };
+        let (nodes, memory) = (Vec::new(), Arc::default());
+        let mut cluster = Self { directory, segment_bytes, ports, nodes, archives, memory };
         for (ordinal, listener) in listeners.into_iter().enumerate() {
             let node = Node::start(cluster.settings(ordinal), listener).await.unwrap();
             cluster.nodes.push(Some(node));
@@ -91,6 +102,7 @@ impl Cluster {
             nodes: nodes.collect(),
             default_mirrors: self.nodes.len().min(3) as u8,
             users: vec![FirstUser { name: "guest".into(), password: "guest".into(), loopback_only: true }],
+            restore: None,
         }
     }
 
@@ -111,6 +123,8 @@ impl Cluster {
                 Arc::new(move || memory.load(Ordering::Relaxed))
             },
             memory_high_water: 64 << 20,
+            archiving: self.archives.to.clone(),
+            restore_from: self.archives.from.clone(),
             timing: Timing::default(),
         }
     }
@@ -411,7 +425,7 @@ async fn a_node_that_lost_its_data_comes_back_as_a_new_one_and_the_others_may_th
 async fn a_cluster_forms_without_a_minority_which_comes_in_later_with_its_data_or_without() {
     in_time(async {
         for loses_data in [false, true] {
-            let mut cluster = Cluster::unformed(3, SEGMENT_BYTES).await;
+            let mut cluster = Cluster::unformed(3, SEGMENT_BYTES, Archives::default()).await;
             let formation = cluster.formation();
             cluster.stop(1).await;
             cluster.stop(2).await;

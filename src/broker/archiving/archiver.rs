@@ -1,0 +1,321 @@
+//! How far the log of each group that this node leads is archived, and the next part of it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ferrymq_archive::{Archive, ClusterRecord, Entry, LogPart, Put};
+use ferrymq_replication::{Committed, Group, Machine, task};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
+
+use super::{Archiving, ArchivingError, base, figures::ArchiveFigures, figures::LAG_BOUNDS};
+
+/// Bytes of a part of the log, before it is compressed.
+const PART_BYTES: usize = 8 << 20;
+/// The most parts of a group's log that are written before others have their turn.
+const PARTS_IN_TURN: usize = 8;
+/// How long entries wait for others to be archived with them.
+const GATHER: Duration = Duration::from_secs(1);
+/// A base is made when so much of the log was archived since the last one, or twice as much as that had.
+const BASE_AFTER_BYTES: u64 = 1 << 30;
+/// How long nothing is tried after something failed.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Archives what this node leads.
+pub(crate) struct Archiver {
+    settings: Archiving,
+    places: Mutex<HashMap<u32, Place>>,
+    figures: Mutex<ArchiveFigures>,
+    /// Nothing is written before.
+    next_write: Mutex<Instant>,
+    /// Changes whenever something was archived.
+    changes: watch::Sender<u64>,
+}
+
+/// How far a group's log is archived, as its leader of this term found and made it.
+#[derive(Debug, Clone)]
+struct Place {
+    term: u64,
+    /// Index of the first entry that is not archived.
+    next: u64,
+    /// Since when something waits.
+    waits_since: Option<Instant>,
+    /// Bytes archived since the last base.
+    since_base: u64,
+    /// Bytes of the last base.
+    base_bytes: u64,
+    /// Others know that it is archived up to here.
+    told: u64,
+}
+
+impl Archiver {
+    pub(crate) fn new(settings: Archiving) -> Self {
+        Self {
+            settings,
+            places: Mutex::default(),
+            figures: Mutex::default(),
+            next_write: Mutex::new(Instant::now()),
+            changes: watch::channel(0).0,
+        }
+    }
+
+    pub(crate) fn archive(&self) -> &Archive {
+        &self.settings.archive
+    }
+
+    pub(crate) fn figures(&self) -> ArchiveFigures {
+        let waits = self.places().values().filter_map(|place| place.waits_since).min();
+        let lag = waits.map_or(Duration::ZERO, |since| since.elapsed());
+        ArchiveFigures { lag, ..locked(&self.figures).clone() }
+    }
+
+    /// Changes whenever something was archived.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The first entry of a group that is not archived, as its leader knows.
+    pub(crate) fn next_of(&self, group: u32) -> Option<u64> {
+        self.places().get(&group).map(|place| place.next)
+    }
+
+    fn places(&self) -> MutexGuard<'_, HashMap<u32, Place>> {
+        locked(&self.places)
+    }
+
+    /// Says whose archive it is. That it is found out at once whether anything can be written there is the point of it.
+    pub(crate) async fn begin(&self, cluster_id: &str, name: &str) -> bool {
+        let record =
+            ClusterRecord { cluster_id: cluster_id.to_owned(), name: name.to_owned(), began_at: task::time_of_day() };
+        let begun = self.settings.archive.put_cluster(&record).await;
+        self.note(begun.map_err(ArchivingError::from)).is_some()
+    }
+
+    /// Archives what is to be archived of a group that this node leads; gives the first entry that is not.
+    pub(crate) async fn step<M: Machine>(&self, group: &Group<M>) {
+        let leadership = *group.leadership().borrow();
+        if !leadership.leading || Instant::now() < *locked(&self.next_write) && self.is_failing() {
+            return;
+        }
+        let stepped = self.try_step(group, leadership.term).await;
+        self.note(stepped);
+    }
+
+    fn is_failing(&self) -> bool {
+        locked(&self.figures).failing.is_some()
+    }
+
+    /// Groups that this node leads no more are as far as their leaders say.
+    pub(crate) fn keep_only(&self, led: &[u32]) {
+        self.places().retain(|group, _| led.contains(group));
+    }
+
+    /// What others do not know yet of how far is archived; or all, where `all`.
+    pub(crate) fn to_tell(&self, all: bool) -> Vec<(u32, u64)> {
+        let mut places = self.places();
+        let news = places.iter_mut().filter(|(_, place)| all || place.told != place.next);
+        news.map(|(group, place)| {
+            place.told = place.next;
+            (*group, place.next)
+        })
+        .collect()
+    }
+
+    async fn try_step<M: Machine>(&self, group: &Group<M>, term: u64) -> Result<(), ArchivingError> {
+        let id = group.id();
+        let known = self.places().get(&id).filter(|place| place.term == term).cloned();
+        let mut place = match known {
+            Some(place) => place,
+            None => self.find(id, term).await?,
+        };
+        group.hold_from(place.next).await?;
+        for _ in 0..PARTS_IN_TURN {
+            if group.view().applied < place.next {
+                place.waits_since = None;
+                break;
+            }
+            let waits_since = *place.waits_since.get_or_insert_with(Instant::now);
+            self.keep(id, &place);
+            let found = group.committed(place.next, PART_BYTES).await?;
+            let bytes: u64 =
+                found.entries.iter().map(|entry| entry.command.as_ref().map_or(32, |it| it.len() as u64)).sum();
+            if found.first > place.next {
+                place = self.over_the_gap(group, place).await?;
+                continue;
+            }
+            let full = bytes * 2 >= PART_BYTES as u64;
+            if found.entries.is_empty() || (!full && waits_since.elapsed() < GATHER) {
+                break;
+            }
+            self.have_turn(bytes).await;
+            place.next = self.put(id, found).await?;
+            place.waits_since = None;
+            place.since_base += bytes;
+            group.hold_from(place.next).await?;
+            self.keep(id, &place);
+            if place.since_base >= BASE_AFTER_BYTES.max(2 * place.base_bytes) {
+                place = self.new_base(group, place).await?;
+            }
+        }
+        self.keep(id, &place);
+        Ok(())
+    }
+
+    fn keep(&self, group: u32, place: &Place) {
+        self.places().insert(group, place.clone());
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Where the archive of a group ends.
+    async fn find(&self, group: u32, term: u64) -> Result<Place, ArchivingError> {
+        let archive = &self.settings.archive;
+        let mut place = Place { term, next: 0, waits_since: None, since_base: 0, base_bytes: 0, told: u64::MAX };
+        if let Some(id) = archive.bases(group).await?.last() {
+            let base = archive.base(group, id).await?;
+            place.base_bytes = base.bytes;
+            place.next = base.log_from;
+        }
+        if let Some(first) = archive.log_from(group, place.next).await?.last() {
+            place.next = archive.log_part(group, *first).await?.next();
+        }
+        Ok(place)
+    }
+
+    /// Writes a part; gives the index of what comes next.
+    async fn put(&self, group: u32, found: Committed) -> Result<u64, ArchivingError> {
+        let archive = &self.settings.archive;
+        let entries: Vec<Entry> = found
+            .entries
+            .into_iter()
+            .map(|entry| Entry { term: entry.term, time: entry.time, command: entry.command })
+            .collect();
+        let oldest = entries.iter().find(|entry| entry.command.is_some()).map(|entry| entry.time);
+        let part = LogPart { group, first: found.first, term_before: found.term_before, entries };
+        match archive.put_log(&part).await? {
+            Put::Written => {
+                let bytes = part.entries.iter().map(LogPart::bytes_of).sum::<usize>() as u64;
+                self.count(bytes, oldest);
+                Ok(part.next())
+            }
+            // Another leader was here, or an answer was lost: what is there has the same entries, if more or fewer of them.
+            Put::Exists => Ok(archive.log_part(group, part.first).await?.next()),
+        }
+    }
+
+    fn count(&self, bytes: u64, oldest: Option<u64>) {
+        let waited = oldest.map_or(0, |time| task::time_of_day().saturating_sub(time));
+        let bucket = LAG_BOUNDS.iter().position(|bound| waited <= *bound).unwrap_or(LAG_BOUNDS.len());
+        let mut figures = locked(&self.figures);
+        figures.bytes += bytes;
+        figures.parts += 1;
+        figures.lag_sum += Duration::from_millis(waited);
+        if let Some(count) = figures.lags.get_mut(bucket) {
+            *count += 1;
+        }
+    }
+
+    /// What comes next is gone from here: a base is made, behind which the log goes on.
+    async fn over_the_gap<M: Machine>(&self, group: &Group<M>, place: Place) -> Result<Place, ArchivingError> {
+        // Where nothing was archived yet there is no gap in anything.
+        let gap_from = (place.next > 0).then_some(place.next);
+        let behind = base::Behind { log_from: None, gap_from };
+        let base = base::write(&self.settings.archive, group, behind, |_| ()).await?;
+        if base.gap_from.is_some() {
+            let mut figures = locked(&self.figures);
+            figures.gaps += 1;
+            figures.last_gap_at = Some(task::time_of_day());
+            tracing::warn!(shard = group.id(), from = place.next, to = base.index, "the archive has a gap");
+        }
+        Ok(Place { next: base.index + 1, since_base: 0, base_bytes: base.bytes, ..place })
+    }
+
+    async fn new_base<M: Machine>(&self, group: &Group<M>, place: Place) -> Result<Place, ArchivingError> {
+        let behind = base::Behind { log_from: Some(place.next), gap_from: None };
+        let base = base::write(&self.settings.archive, group, behind, |_| ()).await?;
+        Ok(Place { since_base: 0, base_bytes: base.bytes, ..place })
+    }
+
+    /// Makes a base for a backup. Gives it when the log is archived to where it is complete.
+    pub(super) async fn base_for_backup<M: Machine>(
+        &self,
+        group: &Group<M>,
+        progress: impl Fn(u64),
+    ) -> Result<ferrymq_archive::Base, ArchivingError> {
+        let id = group.id();
+        let mut changes = self.changes();
+        let not_leader = || ArchivingError::NotLeader(id);
+        while self.next_of(id).is_none() {
+            changes.changed().await.map_err(|_| not_leader())?;
+        }
+        let log_from = self.next_of(id).ok_or_else(not_leader)?;
+        let behind = base::Behind { log_from: Some(log_from), gap_from: None };
+        let base = base::write(&self.settings.archive, group, behind, progress).await?;
+        loop {
+            changes.borrow_and_update();
+            match self.next_of(id) {
+                None => return Err(not_leader()),
+                Some(next) if next > base.complete_from => break,
+                Some(_) => {}
+            }
+            changes.changed().await.map_err(|_| not_leader())?;
+        }
+        if let Some(place) = self.places().get_mut(&id) {
+            (place.since_base, place.base_bytes) = (0, base.bytes);
+        }
+        Ok(base)
+    }
+
+    /// Waits until so many bytes may go to the archive.
+    async fn have_turn(&self, bytes: u64) {
+        let Some(rate) = self.settings.most_bytes_a_second else { return };
+        let turn = {
+            let mut next = locked(&self.next_write);
+            let turn = (*next).max(Instant::now());
+            *next = turn + Duration::from_secs_f64(bytes as f64 / rate.max(1) as f64);
+            turn
+        };
+        sleep_until(turn).await;
+    }
+
+    /// Bytes that are held may not be more than were allowed: gives whether they are.
+    pub(crate) fn holds_too_much(&self, held: &BTreeMap<u32, u64>) -> bool {
+        let bytes = held.values().sum();
+        locked(&self.figures).held_bytes = bytes;
+        bytes > self.settings.most_held_bytes
+    }
+
+    fn note<T>(&self, result: Result<T, ArchivingError>) -> Option<T> {
+        let mut figures = locked(&self.figures);
+        match result {
+            Ok(done) => {
+                if figures.failing.take().is_some() {
+                    tracing::info!("the archive takes what is written again");
+                }
+                figures.reached = true;
+                Some(done)
+            }
+            Err(ArchivingError::NotLeader(_)) => None,
+            Err(error) => {
+                let sentence = error.to_string();
+                if figures.failing.as_ref().is_none_or(|(before, _)| *before != sentence) {
+                    tracing::warn!(error = sentence, "not archived");
+                }
+                let since = figures.failing.take().map_or_else(task::time_of_day, |(_, since)| since);
+                figures.failing = Some((sentence, since));
+                drop(figures);
+                let mut next = locked(&self.next_write);
+                *next = (*next).max(Instant::now() + PAUSE);
+                None
+            }
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,61 @@
+//! What a node writes into its cluster's archive, and reads from another's.
+//!
+//! ```text
+//!   a group that this node leads --committed entries--> archiver.rs --parts of the log--> Archive
+//!                                --a state-----------> base.rs -----bases---------------> Archive
+//!   a backup: every leader makes a base (job.rs); one node gathers the cuts
+//!
+//!   Archive --base, parts of the log--> replay.rs --> the catalogue of a new cluster, its shards
+//! ```
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `archiver.rs` | [`Archiver`]: how far each group's log is archived, and the next part of it |
+//! | `base.rs` | a base, written |
+//! | `job.rs` | a shard's part in a backup |
+//! | `figures.rs` | [`ArchiveFigures`]: how it is with the archive |
+//! | `replay.rs` | the log of a shard, read back: in order, without a hole, up to the end that is wanted |
+//! | `source.rs` | which bases and ends make a cluster as it was |
+//!
+//! Nothing here waits for clients, and no client for anything here: docs/decisions/0016-what-a-backup-is-made-of.md.
+
+mod archiver;
+mod base;
+mod figures;
+mod job;
+mod replay;
+mod source;
+
+use ferrymq_archive::{Archive, ArchiveError};
+
+pub(crate) use archiver::Archiver;
+pub use figures::{ArchiveFigures, BackupState, BackupView};
+pub(crate) use job::{Jobs, ShardBackup};
+pub(crate) use replay::{Replay, ReplayError};
+pub(crate) use source::{Found, find};
+pub use source::{RestoreTarget, SourceError};
+
+/// Where a node archives what it leads.
+#[derive(Debug, Clone)]
+pub struct Archiving {
+    /// The cluster's archive.
+    pub archive: Archive,
+    /// Most bytes of the log that are kept on this node's disk because they are not archived yet.
+    pub most_held_bytes: u64,
+    /// Most bytes that this node gives to the archive a second; as many as there are where there is none.
+    pub most_bytes_a_second: Option<u64>,
+}
+
+/// Something was not archived.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArchivingError {
+    /// The archive refused.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// This node's own disk, or its replica.
+    #[error("cannot read what is to be archived: {0}")]
+    Read(#[from] std::io::Error),
+    /// The base that is there cannot be what is to be made.
+    #[error("another broker leads shard {0} now")]
+    NotLeader(u32),
+}

@@ -1,0 +1,188 @@
+//! Which bases and ends make a cluster as it was.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use ferrymq_archive::{Archive, ArchiveError, Base, Entry, LogPart};
+use ferrymq_replication::{Applied, Machine as _, StateReader};
+use futures::StreamExt as _;
+
+use super::{Replay, ReplayError};
+use crate::catalogue::{CATALOGUE_GROUP, CatalogueMachine, Restoration, ShardSource, Upto};
+
+/// The most bytes of a catalogue's state.
+const MOST_STATE_BYTES: u64 = 1 << 30;
+
+/// As of when a cluster is restored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreTarget {
+    /// A backup of this name.
+    Backup(String),
+    /// What there was right before this time, in milliseconds since 1970.
+    Time(u64),
+    /// All that is in the archive.
+    Latest,
+}
+
+/// What is in an archive makes no cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Something cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The log of the catalogue cannot be read to its end.
+    #[error("{0}")]
+    Catalogue(String),
+    /// There is no archive of that cluster.
+    #[error("there is no archive of a cluster in {0}")]
+    Nothing(String),
+    /// The archive begins later, or with something that is gone.
+    #[error(
+        "the archive of shard {group} has no base that serves for this: {reason}; restore to a later time, or from a backup"
+    )]
+    NoBase {
+        /// The shard; 0 is the catalogue.
+        group: u32,
+        /// Why none does.
+        reason: String,
+    },
+    /// The backup names a shard twice, or not the catalogue.
+    #[error("backup {0} has no catalogue in it")]
+    NoCatalogue(String),
+}
+
+/// What a cluster is to be made of.
+pub(crate) struct Found {
+    /// The catalogue, as its snapshot.
+    pub(crate) saved: Bytes,
+    /// No node had this number, or a higher one.
+    pub(crate) first_node: u64,
+    pub(crate) restoration: Restoration,
+}
+
+/// Finds what makes a cluster as it was.
+pub(crate) async fn find(archive: &Archive, target: &RestoreTarget, allow_partial: bool) -> Result<Found, SourceError> {
+    let (what, mut sources) = match target {
+        RestoreTarget::Backup(name) => {
+            let backup = archive.backup(name).await?;
+            let source = |base, upto| ShardSource { base: Some(base), upto: Upto::Index(upto) };
+            let cuts = backup.shards.into_iter().map(|cut| (cut.group, source(cut.base, cut.upto)));
+            (format!("backup {name}"), cuts.collect())
+        }
+        RestoreTarget::Time(time) => {
+            ("what there was at a time".to_owned(), sources(archive, Upto::Time(*time)).await?)
+        }
+        RestoreTarget::Latest => ("all that is archived".to_owned(), sources(archive, Upto::Latest).await?),
+    };
+    let catalogue = sources.remove(&CATALOGUE_GROUP).ok_or_else(|| match target {
+        RestoreTarget::Backup(name) => SourceError::NoCatalogue(name.clone()),
+        _ => SourceError::Nothing(format!("{} of {}", archive.cluster(), archive.destination().place())),
+    })?;
+    let mut missing = Vec::new();
+    let machine = replay_catalogue(archive, &catalogue, allow_partial, &mut missing).await?;
+    let known = &machine.catalogue.records.shards;
+    // One that was made after what the catalogue is restored to.
+    sources.retain(|shard, _| known.contains_key(shard));
+    let restoration = Restoration {
+        cluster: archive.cluster().to_owned(),
+        what,
+        allow_partial,
+        shards: u32::try_from(sources.len()).unwrap_or(u32::MAX),
+        left: sources,
+        missing,
+        problems: BTreeMap::new(),
+    };
+    Ok(Found { saved: machine.saved(), first_node: machine.catalogue.records.next_node + 1, restoration })
+}
+
+/// For each shard, the base to begin with.
+async fn sources(archive: &Archive, upto: Upto) -> Result<BTreeMap<u32, ShardSource>, SourceError> {
+    let mut sources = BTreeMap::new();
+    for group in archive.groups().await? {
+        if let Some(source) = source(archive, group, upto).await? {
+            sources.insert(group, source);
+        }
+    }
+    Ok(sources)
+}
+
+async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<ShardSource>, SourceError> {
+    let firsts = archive.log_from(group, 0).await?;
+    let log_ends = match firsts.last() {
+        Some(first) => archive.log_part(group, *first).await?.next(),
+        None => 0,
+    };
+    let bases = archive.bases(group).await?;
+    for id in bases.iter().rev() {
+        let base = archive.base(group, id).await?;
+        // What it needs and was given free while it was made is not in it.
+        let whole = base.complete_from == base.index || base.complete_from < log_ends;
+        if whole && serves(&base, upto) {
+            return Ok(Some(ShardSource { base: Some(id.clone()), upto }));
+        }
+    }
+    match (firsts.first(), upto) {
+        (Some(0), _) => Ok(Some(ShardSource { base: None, upto })),
+        (None, _) if bases.is_empty() => Ok(None),
+        // It had nothing then, or what it had is not kept any more: whoever asks for a time is not to get less than there was.
+        (_, Upto::Time(_)) => Err(SourceError::NoBase { group, reason: "it begins after that time".to_owned() }),
+        _ => Err(SourceError::NoBase { group, reason: "its log does not go on behind any".to_owned() }),
+    }
+}
+
+fn serves(base: &Base, upto: Upto) -> bool {
+    match upto {
+        Upto::Index(upto) => base.complete_from <= upto,
+        Upto::Time(time) => base.complete_at < time,
+        Upto::Latest => true,
+    }
+}
+
+async fn replay_catalogue(
+    archive: &Archive,
+    source: &ShardSource,
+    allow_partial: bool,
+    missing: &mut Vec<String>,
+) -> Result<CatalogueMachine, SourceError> {
+    let replay = Replay::open(archive, CATALOGUE_GROUP, source).await.map_err(of_replay)?;
+    let (mut machine, _) = CatalogueMachine::new();
+    if let Some(base) = &replay.base {
+        let state = whole_state(archive, base).await?;
+        machine.restore(&mut StateReader::of(state)).map_err(SourceError::Catalogue)?;
+    }
+    let mut parts = std::pin::pin!(replay.parts(replay.first()));
+    while let Some(part) = parts.next().await {
+        match part {
+            Ok(part) => apply(&mut machine, part),
+            Err(error) if allow_partial => missing.push(error.to_string()),
+            Err(error) => return Err(of_replay(error)),
+        }
+    }
+    Ok(machine)
+}
+
+fn apply(machine: &mut CatalogueMachine, part: LogPart) {
+    for (index, Entry { term, time, command }) in (part.first..).zip(part.entries) {
+        if let Some(command) = command {
+            machine.apply(Applied { index, term, time }, command, &mut Vec::new());
+        }
+    }
+}
+
+async fn whole_state(archive: &Archive, base: &Base) -> Result<Bytes, SourceError> {
+    if base.bytes > MOST_STATE_BYTES {
+        return Err(SourceError::Catalogue(format!("a catalogue of {} bytes is too much", base.bytes)));
+    }
+    let mut state = BytesMut::new();
+    for number in base.entry_parts..base.entry_parts + base.state_parts {
+        state.extend_from_slice(&archive.base_state(base, number).await?);
+    }
+    Ok(state.freeze())
+}
+
+fn of_replay(error: ReplayError) -> SourceError {
+    match error {
+        ReplayError::Archive(error) => SourceError::Archive(error),
+        hole @ ReplayError::Hole { .. } => SourceError::Catalogue(hole.to_string()),
+    }
+}

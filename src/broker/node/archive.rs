@@ -1,0 +1,308 @@
+//! What this node archives, and tells others of it; and backups.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use ferrymq_archive::{Backup, Put, ShardCut};
+use ferrymq_replication::{Group, task};
+use futures::{StreamExt as _, stream};
+use tokio::time::{Instant, interval, sleep};
+
+use super::Inner;
+use crate::{
+    archiving::{Archiver, BackupState, BackupView, ShardBackup},
+    catalogue::{CATALOGUE_GROUP, CatalogueMachine},
+    link::{Call, Notice, Reply, Tell, decode, encode},
+    shard::ShardState,
+};
+
+const OFTEN: Duration = Duration::from_millis(250);
+const SOMETIMES: Duration = Duration::from_secs(5);
+/// Groups that are archived at a time, so that memory stays bounded.
+const AT_A_TIME: usize = 2;
+/// How often a leader is asked how far its base is.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+/// A backup of which nothing gets on for so long is given up.
+const STALLED: Duration = Duration::from_secs(300);
+/// Backups that are remembered.
+const MOST_BACKUPS: usize = 64;
+
+/// A group that this node has a replica of.
+enum Held {
+    Catalogue(Arc<Group<CatalogueMachine>>),
+    Shard(Arc<Group<ShardState>>),
+}
+
+impl Held {
+    fn id(&self) -> u32 {
+        match self {
+            Self::Catalogue(group) => group.id(),
+            Self::Shard(group) => group.id(),
+        }
+    }
+
+    fn is_led(&self) -> bool {
+        match self {
+            Self::Catalogue(group) => group.leadership().borrow().leading,
+            Self::Shard(group) => group.leadership().borrow().leading,
+        }
+    }
+
+    fn applied(&self) -> u64 {
+        match self {
+            Self::Catalogue(group) => group.view().applied,
+            Self::Shard(group) => group.view().applied,
+        }
+    }
+
+    async fn archive(&self, archiver: &Archiver) {
+        match self {
+            Self::Catalogue(group) => archiver.step(group).await,
+            Self::Shard(group) => archiver.step(group).await,
+        }
+    }
+
+    async fn hold_from(&self, index: u64) -> std::io::Result<()> {
+        match self {
+            Self::Catalogue(group) => group.hold_from(index).await,
+            Self::Shard(group) => group.hold_from(index).await,
+        }
+    }
+
+    async fn held_bytes(&self) -> u64 {
+        let held = match self {
+            Self::Catalogue(group) => group.held_bytes().await,
+            Self::Shard(group) => group.held_bytes().await,
+        };
+        held.unwrap_or(0)
+    }
+}
+
+impl Inner {
+    fn held(&self) -> Vec<Held> {
+        let catalogue = self.catalogue.get().map(|open| Held::Catalogue(open.group.clone()));
+        let shards = self.all_replicas().into_iter().map(|(_, replica)| Held::Shard(replica.group.clone()));
+        catalogue.into_iter().chain(shards).collect()
+    }
+
+    fn held_group(&self, id: u32) -> Option<Held> {
+        self.held().into_iter().find(|held| held.id() == id)
+    }
+
+    /// Archives what this node leads, until it stops.
+    pub(super) async fn archive_logs(self: Arc<Self>, archiver: Arc<Archiver>) {
+        let mut often = interval(OFTEN);
+        let mut begun = false;
+        let mut seldom = Instant::now();
+        while !self.is_stopping() {
+            often.tick().await;
+            let Ok(true) = self.catalogue(|catalogue| catalogue.is_formed() && !catalogue.is_restoring()) else {
+                continue;
+            };
+            if !begun {
+                let cluster_id = self.identity().membership.map(|membership| membership.cluster_id).unwrap_or_default();
+                begun = archiver.begin(&cluster_id, archiver.archive().cluster()).await;
+                continue;
+            }
+            let led: Vec<Held> = self.held().into_iter().filter(Held::is_led).collect();
+            archiver.keep_only(&led.iter().map(Held::id).collect::<Vec<_>>());
+            stream::iter(&led).for_each_concurrent(AT_A_TIME, |held| held.archive(&archiver)).await;
+            let all = seldom.elapsed() >= SOMETIMES;
+            self.tell_archived(archiver.to_tell(all));
+            if all {
+                seldom = Instant::now();
+                self.bound_what_is_held(&archiver).await;
+            }
+        }
+    }
+
+    fn tell_archived(&self, shards: Vec<(u32, u64)>) {
+        if !shards.is_empty() {
+            let told = Tell::Notice(Notice::Archived { shards }).encode();
+            self.links.peers().into_iter().for_each(|(_, peer)| peer.tell(told.clone()));
+        }
+    }
+
+    /// A leader says how far its groups are archived.
+    pub(super) fn on_archived(&self, shards: Vec<(u32, u64)>) {
+        let Some(this) = self.itself.upgrade().filter(|_| self.archiver.is_some()) else { return };
+        self.spawn(async move {
+            for (shard, next) in shards {
+                if let Some(held) = this.held_group(shard)
+                    && let Err(error) = held.hold_from(next).await
+                {
+                    tracing::warn!(shard, %error, "what is archived was not let go of");
+                }
+            }
+        });
+    }
+
+    /// The disk is more important than the archive: where too much waits for it, what there is is let go of.
+    async fn bound_what_is_held(&self, archiver: &Archiver) {
+        let held = self.held();
+        let mut bytes = BTreeMap::new();
+        for group in &held {
+            bytes.insert(group.id(), group.held_bytes().await);
+        }
+        while archiver.holds_too_much(&bytes) {
+            let Some((most, _)) = bytes.iter().max_by_key(|(_, bytes)| **bytes).map(|(id, bytes)| (*id, *bytes)) else {
+                return;
+            };
+            bytes.remove(&most);
+            let Some(group) = held.iter().find(|held| held.id() == most) else { continue };
+            tracing::warn!(shard = most, "what was not archived is let go of: the disk has no more room for it");
+            if let Err(error) = group.hold_from(group.applied() + 1).await {
+                tracing::warn!(shard = most, %error, "what was not archived was not let go of");
+            }
+        }
+    }
+
+    /// How far a shard that this node leads is in a backup; none where it does not lead it, or archives nothing.
+    pub(super) fn back_up_here(&self, shard: u32, backup: &str) -> Option<ShardBackup> {
+        let archiver = self.archiver.as_ref()?;
+        let held = self.held_group(shard).filter(Held::is_led)?;
+        Some(match held {
+            Held::Catalogue(group) => self.jobs.ask(backup, &group, archiver),
+            Held::Shard(group) => self.jobs.ask(backup, &group, archiver),
+        })
+    }
+
+    /// Makes a backup, and gives how far it is; the same one where it is asked for again.
+    pub(super) async fn back_up(self: &Arc<Self>, name: &str) -> Result<BackupView, String> {
+        let archiver = self.archiver.clone().ok_or("this broker archives nothing: the cluster has no spec.backup")?;
+        if let Some(view) = self.backups().get(name).filter(|view| view.state != BackupState::Failed) {
+            return Ok(view.clone());
+        }
+        let there = archiver.archive().backups().await.map_err(|error| error.to_string())?;
+        if there.iter().any(|known| known == name) {
+            let backup = archiver.archive().backup(name).await.map_err(|error| error.to_string())?;
+            let view = view_of(&backup);
+            self.backups().insert(name.to_owned(), view.clone());
+            return Ok(view);
+        }
+        let shards = self.catalogue(|catalogue| catalogue.records.shards.keys().copied().collect::<Vec<_>>());
+        let shards = shards.map_err(|refusal| refusal.to_string())?;
+        let view = BackupView {
+            name: name.to_owned(),
+            state: BackupState::Running,
+            shards_done: 0,
+            shards: u32::try_from(shards.len() + 1).unwrap_or(u32::MAX),
+            bytes: 0,
+            began_at: task::time_of_day(),
+            ended_at: None,
+            message: "it begins".to_owned(),
+        };
+        {
+            let mut backups = self.backups();
+            if backups.len() >= MOST_BACKUPS {
+                backups.pop_first();
+            }
+            backups.insert(name.to_owned(), view.clone());
+        }
+        let (this, begun) = (self.clone(), view.clone());
+        self.spawn(async move {
+            let ended = this.gather(&archiver, &begun, shards).await;
+            let name = begun.name.clone();
+            let view = match ended {
+                Ok(backup) => view_of(&backup),
+                Err(reason) => {
+                    tracing::warn!(backup = name, reason, "a backup was given up");
+                    let ended_at = Some(task::time_of_day());
+                    let state = BackupState::Failed;
+                    let known = this.backups().get(&name).cloned().unwrap_or(begun);
+                    BackupView { state, ended_at, message: reason, ..known }
+                }
+            };
+            this.backups().insert(name, view);
+        });
+        Ok(view)
+    }
+
+    /// Gathers the cuts of all shards, the catalogue's last.
+    async fn gather(&self, archiver: &Archiver, view: &BackupView, shards: Vec<u32>) -> Result<Backup, String> {
+        let mut cuts: Vec<ShardCut> = Vec::new();
+        let mut bytes = 0;
+        for wave in [shards, vec![CATALOGUE_GROUP]] {
+            let mut made = stream::iter(wave)
+                .map(|shard| async move { (shard, self.back_up_shard(shard, &view.name).await) })
+                .buffer_unordered(usize::MAX);
+            while let Some((shard, made)) = made.next().await {
+                let (cut, more) = made.map_err(|reason| format!("shard {shard}: {reason}"))?;
+                cuts.push(cut);
+                bytes += more;
+                if let Some(view) = self.backups().get_mut(&view.name) {
+                    view.shards_done += 1;
+                    view.bytes = bytes;
+                    view.message = format!("{} of {} shards are in the archive", view.shards_done, view.shards);
+                }
+            }
+        }
+        cuts.sort_by_key(|cut| cut.group);
+        let backup = Backup {
+            name: view.name.clone(),
+            cluster_id: self.identity().membership.map(|membership| membership.cluster_id).unwrap_or_default(),
+            version: self.settings.version.clone(),
+            began_at: view.began_at,
+            ended_at: task::time_of_day(),
+            shards: cuts,
+            bytes,
+        };
+        match archiver.archive().put_backup(&backup).await.map_err(|error| error.to_string())? {
+            Put::Written => Ok(backup),
+            // Somebody else made it meanwhile, or an answer was lost.
+            Put::Exists => archiver.archive().backup(&backup.name).await.map_err(|error| error.to_string()),
+        }
+    }
+
+    /// Asks whoever leads a shard for its part, until it is there.
+    async fn back_up_shard(&self, shard: u32, backup: &str) -> Result<(ShardCut, u64), String> {
+        let (mut seen, mut since) = (None, Instant::now());
+        loop {
+            let now = self.ask_for_shard(shard, backup).await;
+            if let Some(cut) = now.as_ref().and_then(|now| now.cut(shard)) {
+                return Ok(cut);
+            }
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            }
+            if since.elapsed() >= STALLED {
+                return Err(match seen {
+                    Some(ShardBackup::Failed { reason }) => reason,
+                    Some(_) => format!("nothing got on for {} s", STALLED.as_secs()),
+                    None => "it has no leader".to_owned(),
+                });
+            }
+            sleep(ASK_EVERY).await;
+        }
+    }
+
+    async fn ask_for_shard(&self, shard: u32, backup: &str) -> Option<ShardBackup> {
+        let leader = match shard {
+            CATALOGUE_GROUP => self.catalogue.get()?.group.leadership().borrow().leader,
+            shard => self.leaders.of(shard),
+        }?;
+        if leader == self.id() {
+            return self.back_up_here(shard, backup);
+        }
+        let call = encode(&Call::BackUpShard { shard, backup: backup.to_owned() });
+        let peer = self.links.peer(leader)?;
+        match decode(&peer.call(call, ANSWER_WITHIN).await.ok()?) {
+            Ok(Reply::ShardBackup(backup)) => Some(backup),
+            _ => None,
+        }
+    }
+}
+
+fn view_of(backup: &Backup) -> BackupView {
+    let shards = u32::try_from(backup.shards.len()).unwrap_or(u32::MAX);
+    BackupView {
+        name: backup.name.clone(),
+        state: BackupState::Completed,
+        shards_done: shards,
+        shards,
+        bytes: backup.bytes,
+        began_at: backup.began_at,
+        ended_at: Some(backup.ended_at),
+        message: "it is in the archive".to_owned(),
+    }
+}

@@ -1,0 +1,141 @@
+//! What a cluster archives, and clusters that are made of it.
+
+use std::path::Path;
+
+use ferrymq_archive::{Archive, Destination, Place};
+use ferrymq_broker::{Archiving, BackupState, BackupView, RestoreOrder, RestoreTarget};
+
+use super::*;
+
+fn archive_in(directory: &Path) -> Archive {
+    let place = Place::Directory { path: directory.to_owned() };
+    Archive::new(Destination::open(place).unwrap(), "shop/orders/1", None)
+}
+
+fn archives_to(archive: &Archive) -> Archives {
+    let to = Archiving { archive: archive.clone(), most_held_bytes: 1 << 30, most_bytes_a_second: None };
+    Archives { to: Some(to), from: None }
+}
+
+async fn archiving(brokers: usize, archive: &Archive) -> Cluster {
+    let cluster = Cluster::unformed(brokers, SEGMENT_BYTES, archives_to(archive)).await;
+    cluster.node(0).form(cluster.formation()).await.unwrap();
+    cluster.all_serve().await;
+    cluster
+}
+
+/// A new cluster, of what was archived.
+async fn restored(brokers: usize, archive: &Archive, target: RestoreTarget) -> Cluster {
+    let archives = Archives { to: None, from: Some(archive.clone()) };
+    let cluster = Cluster::unformed(brokers, SEGMENT_BYTES, archives).await;
+    let restore = Some(RestoreOrder { target, allow_partial: false });
+    let formation = Formation { cluster_id: "another".into(), restore, ..cluster.formation() };
+    cluster.node(0).form(formation).await.unwrap();
+    cluster.all_serve().await;
+    cluster
+}
+
+async fn all_archived(cluster: &Cluster) {
+    let archived = || {
+        let mut figures = cluster.nodes.iter().flatten().map(|node| node.archive_figures().unwrap());
+        figures.all(|figures| figures.reached && figures.failing.is_none() && figures.lag.is_zero())
+    };
+    // Twice, as what was confirmed a moment ago waits to be seen.
+    for _ in 0..2 {
+        until("all is archived", archived).await;
+        tokio::time::sleep(Duration::from_millis(600)).await;
+    }
+}
+
+async fn back_up(cluster: &Cluster, name: &str) -> BackupView {
+    loop {
+        let view = cluster.node(0).back_up(name).await.unwrap();
+        match view.state {
+            BackupState::Completed => return view,
+            BackupState::Running => tokio::time::sleep(Duration::from_millis(20)).await,
+            BackupState::Failed => panic!("{}", view.message),
+        }
+    }
+}
+
+const QUEUES: [&str; 3] = ["a", "b", "c"];
+
+async fn publish(client: &mut Client, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        client.publish(QUEUES[number as usize % 3], &format!("{number:04}")).await;
+    }
+    client.all_confirmed().await;
+}
+
+/// All that is in a queue, in its order.
+async fn content(cluster: &Cluster, name: &str, messages: usize) -> Vec<String> {
+    let mut client = cluster.client(0).await;
+    client.consume(name, 0).await;
+    let mut got = bodies(&client.receive(messages).await);
+    if let Ok(more) = tokio::time::timeout(Duration::from_millis(300), client.receive(1)).await {
+        got.extend(bodies(&more));
+    }
+    got
+}
+
+fn of_queue(numbers: std::ops::Range<u32>, queue: u32) -> Vec<String> {
+    numbers.filter(|number| number % 3 == queue).map(|number| format!("{number:04}")).collect()
+}
+
+fn now() -> u64 {
+    ferrymq_replication::task::time_of_day()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_cluster_had_is_there_again_in_another_one() {
+    in_time(async {
+        let directory = TempDir::new().unwrap();
+        let archive = archive_in(directory.path());
+        let cluster = archiving(3, &archive).await;
+        let mut client = cluster.client(0).await;
+        for name in QUEUES {
+            client.declare(name).await;
+        }
+        publish(&mut client, 0..300).await;
+        // The first 60 of a are settled, and 10 more are held by somebody.
+        let mut consumer = cluster.client(1).await;
+        consumer.consume("a", 70).await;
+        let held = consumer.receive(70).await;
+        consumer.accept(&held[..60]);
+        let view = back_up(&cluster, "first").await;
+        assert!(view.shards_done == view.shards && view.bytes > 0);
+        all_archived(&cluster).await;
+        let middle = now();
+        publish(&mut client, 300..600).await;
+        back_up(&cluster, "second").await;
+        publish(&mut client, 600..900).await;
+        client.declare("late").await;
+        client.publish("late", "late").await;
+        client.all_confirmed().await;
+        all_archived(&cluster).await;
+        drop(cluster);
+
+        let to_first = RestoreTarget::Backup("first".into());
+        for (brokers, target, upto) in [
+            (1, RestoreTarget::Latest, 900),
+            (3, RestoreTarget::Latest, 900),
+            (2, to_first, 300),
+            (1, RestoreTarget::Time(middle), 300),
+        ] {
+            let cluster = restored(brokers, &archive, target.clone()).await;
+            for (number, name) in (0..).zip(QUEUES) {
+                let mut wanted = of_queue(0..upto, number);
+                wanted.drain(..if number == 0 { 60 } else { 0 });
+                assert_eq!(content(&cluster, name, wanted.len()).await, wanted, "{name} of {target:?}");
+            }
+            if upto == 900 {
+                assert_eq!(content(&cluster, "late", 1).await, ["late"]);
+            }
+            let mut client = cluster.client(0).await;
+            client.declare("new").await;
+            client.publish("new", "new").await;
+            client.all_confirmed().await;
+        }
+    })
+    .await;
+}
