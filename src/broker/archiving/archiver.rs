@@ -74,13 +74,8 @@ impl Archiver {
         ArchiveFigures { lag, ..locked(&self.figures).clone() }
     }
 
-    /// Changes whenever something was archived.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
-    }
-
     /// The first entry of a group that is not archived, as its leader knows.
-    pub(crate) fn next_of(&self, group: u32) -> Option<u64> {
+    fn next_of(&self, group: u32) -> Option<u64> {
         self.places().get(&group).map(|place| place.next)
     }
 
@@ -247,27 +242,38 @@ impl Archiver {
         progress: impl Fn(u64),
     ) -> Result<ferrymq_archive::Base, ArchivingError> {
         let id = group.id();
-        let mut changes = self.changes();
-        let not_leader = || ArchivingError::NotLeader(id);
-        while self.next_of(id).is_none() {
-            changes.changed().await.map_err(|_| not_leader())?;
-        }
-        let log_from = self.next_of(id).ok_or_else(not_leader)?;
+        let log_from = self.archived(group, |_| true).await?;
         let behind = base::Behind { log_from: Some(log_from), gap_from: None };
         let base = base::write(&self.settings.archive, group, behind, progress).await?;
-        loop {
-            changes.borrow_and_update();
-            match self.next_of(id) {
-                None => return Err(not_leader()),
-                Some(next) if next > base.complete_from => break,
-                Some(_) => {}
-            }
-            changes.changed().await.map_err(|_| not_leader())?;
-        }
+        self.archived(group, |next| next > base.complete_from).await?;
         if let Some(place) = self.places().get_mut(&id) {
             (place.since_base, place.base_bytes) = (0, base.bytes);
         }
         Ok(base)
+    }
+
+    /// Waits until a group that this node leads is archived so far, and gives how far it is.
+    async fn archived<M: Machine>(
+        &self,
+        group: &Group<M>,
+        enough: impl Fn(u64) -> bool,
+    ) -> Result<u64, ArchivingError> {
+        let (mut changes, mut leadership) = (self.changes.subscribe(), group.leadership());
+        let not_leader = || ArchivingError::NotLeader(group.id());
+        loop {
+            changes.borrow_and_update();
+            if !leadership.borrow_and_update().leading {
+                return Err(not_leader());
+            }
+            if let Some(next) = self.next_of(group.id()).filter(|next| enough(*next)) {
+                return Ok(next);
+            }
+            let changed = tokio::select! {
+                changed = changes.changed() => changed,
+                changed = leadership.changed() => changed,
+            };
+            changed.map_err(|_| not_leader())?;
+        }
     }
 
     /// Waits until so many bytes may go to the archive.
