@@ -14,8 +14,9 @@ use hyper_util::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    AdminError, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Safety, TopicDeclaration,
-    TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView, routes,
+    AdminError, BackupRemoval, BackupRequest, BackupView, ClusterStatus, Draining, Formation, NewUser, NodeRemoval,
+    NodeStatus, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration,
+    UserRemoval, UserView, routes,
 };
 
 /// The longest that a call may take, but [`Client::hand_over`].
@@ -304,6 +305,26 @@ impl Client {
     /// [`CallError`]; refused as [`WouldNotFit`](crate::Reason::WouldNotFit) where it still holds something.
     pub async fn remove_node(&self, removal: &NodeRemoval) -> Result<(), CallError> {
         self.send(Method::DELETE, routes::NODES, removal).await
+    }
+
+    /// Makes a backup of the cluster, or says how far it is.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]; refused as [`Incompatible`](crate::Reason::Incompatible) where the node archives nothing.
+    pub async fn back_up(&self, request: &BackupRequest) -> Result<BackupView, CallError> {
+        let body = written(routes::BACKUP, request)?;
+        let (status, body) = self.call(Method::POST, routes::BACKUP, body, self.timeout).await?;
+        self.read(routes::BACKUP, status, &body)
+    }
+
+    /// Removes a backup, and what no other needs; success where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub async fn remove_backup(&self, removal: &BackupRemoval) -> Result<(), CallError> {
+        self.send(Method::DELETE, routes::BACKUP, removal).await
     }
 
     /// Declares a topic, and gives it as it is then.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ArchiveConfiguration;
+
 /// A broker's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -33,6 +35,12 @@ pub struct Configuration {
     /// or its container has, where none is given.
     #[serde(default)]
     pub memory_high_water_bytes: Option<u64>,
+    /// Where the cluster is archived; nowhere where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveConfiguration>,
+    /// The archive of the cluster whose messages this one begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_from: Option<ArchiveConfiguration>,
 }
 
 /// One port for clients.

@@ -43,6 +43,8 @@ pub enum Reason {
     NotEmpty,
     /// Queues would lose mirrors. HTTP 409.
     WouldNotFit,
+    /// What the cluster is to begin with cannot be read from the archive. HTTP 409.
+    NotRestored,
     /// Not now: no leader or no majority. HTTP 503.
     Unavailable,
 }
@@ -61,7 +63,8 @@ impl Reason {
             | Self::Owned
             | Self::Incompatible
             | Self::NotEmpty
-            | Self::WouldNotFit => 409,
+            | Self::WouldNotFit
+            | Self::NotRestored => 409,
             Self::Unavailable => 503,
         }
     }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::RestoreOrder;
+
 /// A cluster to be formed. Sent again it is answered as before; another one is refused with
 /// [`Reason::AlreadyFormed`](crate::Reason::AlreadyFormed).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,9 @@ pub struct Formation {
     pub default_mirrors: u8,
     /// Its first users; each may do everything.
     pub users: Vec<NewUser>,
+    /// What it begins with, where that is what another cluster had: `restoreFrom` of the brokers' configuration says which.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreOrder>,
 }
 
 /// A first node.

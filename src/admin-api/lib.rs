@@ -10,6 +10,7 @@
 //! | `configuration.rs` | the file that a broker starts with |
 //! | `status.rs` | what a node and its cluster say of themselves |
 //! | `formation.rs` | how a cluster is formed, once |
+//! | `archive.rs` | where a cluster's archive is, how it is with it, and backups |
 //! | `placement.rs` | a node that is emptied, and goes |
 //! | `topic.rs`, `user.rs` | a topic and a user, as they are declared, and as they are |
 //! | `error.rs` | why a call was refused |
@@ -19,6 +20,7 @@
 //!
 //! All types are the JSON of `/admin/v1/…`; fields are only ever added, and a reader passes over fields unknown to it.
 
+mod archive;
 mod client;
 mod configuration;
 mod error;
@@ -30,6 +32,10 @@ mod status;
 mod topic;
 mod user;
 
+pub use archive::{
+    ArchiveConfiguration, ArchiveDestination, ArchiveView, BackupRemoval, BackupRequest, BackupState, BackupView,
+    RestorationView, RestoreOrder,
+};
 pub use client::{CALL_TIMEOUT, CallError, Client, ClientError, HAND_OVER_TIMEOUT};
 pub use configuration::{Configuration, InternalTls, Listener, Protocol};
 pub use error::{AdminError, Reason};

@@ -3,8 +3,9 @@
 use std::future::Future;
 
 use crate::{
-    AdminError, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Safety, TopicDeclaration,
-    TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView,
+    AdminError, BackupRemoval, BackupRequest, BackupView, ClusterStatus, Draining, Formation, NewUser, NodeRemoval,
+    NodeStatus, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration,
+    UserRemoval, UserView,
 };
 
 /// A node, as the admin API sees it. Cheap to clone. Every call is bounded in time.
@@ -33,6 +34,12 @@ pub trait AdminPort: Clone + Send + Sync + 'static {
 
     /// Takes a node that was emptied out of the cluster; success where it is not there.
     fn remove_node(&self, removal: NodeRemoval) -> impl Future<Output = Result<(), AdminError>> + Send;
+
+    /// Makes a backup, or says how far it is.
+    fn back_up(&self, request: BackupRequest) -> impl Future<Output = Result<BackupView, AdminError>> + Send;
+
+    /// Removes a backup, and what no other needs; success where it is not there.
+    fn remove_backup(&self, removal: BackupRemoval) -> impl Future<Output = Result<(), AdminError>> + Send;
 
     /// Declares a topic.
     fn declare_topic(&self, topic: TopicDeclaration) -> impl Future<Output = Result<TopicView, AdminError>> + Send;

@@ -31,6 +31,10 @@ pub const DRAINING: &str = "/admin/v1/draining";
 /// `DELETE` with a [`NodeRemoval`](crate::NodeRemoval) as its body: 204.
 pub const NODES: &str = "/admin/v1/nodes";
 
+/// `POST` a [`BackupRequest`](crate::BackupRequest): [`BackupView`](crate::BackupView), as soon as it is begun. `DELETE` with a
+/// [`BackupRemoval`](crate::BackupRemoval) as its body: 204.
+pub const BACKUP: &str = "/admin/v1/backup";
+
 /// `PUT` a [`TopicDeclaration`](crate::TopicDeclaration): [`TopicView`](crate::TopicView). `DELETE` with a
 /// [`TopicRemoval`](crate::TopicRemoval) as its body: 204.
 pub const TOPIC: &str = "/admin/v1/topic";

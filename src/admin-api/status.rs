@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{ArchiveView, RestorationView};
+
 /// Where a node is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
@@ -41,6 +43,9 @@ pub struct NodeStatus {
     /// The certificates that it serves with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateView>,
+    /// How it is with what it archives; none where it archives nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ArchiveView>,
 }
 
 /// How full a disk is.
@@ -93,6 +98,9 @@ pub struct ClusterStatus {
     pub messages: u64,
     /// Queues in all virtual hosts.
     pub queues: u64,
+    /// How far it is with what it begins with, where that is what another cluster had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restoration: Option<RestorationView>,
 }
 
 /// A node, as its cluster sees it.

@@ -49,8 +49,8 @@ pub use link::{Listener, Network, Stream, Tcp};
 pub use node::ReplicaState;
 pub use node::{
     Binding, ClusterView, FirstNode, FirstUser, FormError, Formation, LedShard, MessageCounts, Node, NodeView, Objects,
-    Phase, PlacementRefusal, QueueFigures, QueueInTopic, QueueTotals, QueueView, RestoreOrder, SafeToStop, Settings,
-    ShardCounts, ShardView, StartError, Statistics, Topic, TopicList, TopicLog, TopicPage, TopicRefusal, TopicView,
-    User, UserDeclared, UserPermission, UserRefusal, UserView,
+    Phase, PlacementRefusal, QueueFigures, QueueInTopic, QueueTotals, QueueView, RestorationView, RestoreOrder,
+    SafeToStop, Settings, ShardCounts, ShardView, StartError, Statistics, Topic, TopicList, TopicLog, TopicPage,
+    TopicRefusal, TopicView, User, UserDeclared, UserPermission, UserRefusal, UserView,
 };
 pub use session::Session;

@@ -6,9 +6,9 @@ use std::{
 };
 
 use ferrymq_admin_api::{
-    AdminError, AdminPort, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase, Reason, Safety,
-    TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserDeclared, UserRemoval,
-    UserView,
+    AdminError, AdminPort, BackupRemoval, BackupRequest, BackupState, BackupView, ClusterStatus, Draining, Formation,
+    NewUser, NodeRemoval, NodeStatus, Phase, Reason, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView,
+    TopicsAfter, UserDeclaration, UserDeclared, UserRemoval, UserView,
 };
 
 #[derive(Clone, Default)]
@@ -75,6 +75,7 @@ impl AdminPort for FakeNode {
             version: "0.1.0".to_owned(),
             disk: None,
             certificates: Vec::new(),
+            archive: None,
         }
     }
 
@@ -91,6 +92,7 @@ impl AdminPort for FakeNode {
             shards: Vec::new(),
             messages: 7,
             queues: 1,
+            restoration: None,
         })
     }
 
@@ -124,6 +126,24 @@ impl AdminPort for FakeNode {
             return Ok(());
         }
         Err(AdminError::new(Reason::WouldNotFit, format!("broker {} still holds 9 shards", removal.ordinal)))
+    }
+
+    async fn back_up(&self, request: BackupRequest) -> Result<BackupView, AdminError> {
+        self.formed().await?;
+        Ok(BackupView {
+            name: request.name,
+            state: BackupState::Running,
+            shards_done: 3,
+            shards: 13,
+            bytes: 4096,
+            began_at: 1_700_000_000_000,
+            ended_at: None,
+            message: "3 of 13 shards are in the archive".to_owned(),
+        })
+    }
+
+    async fn remove_backup(&self, _: BackupRemoval) -> Result<(), AdminError> {
+        self.formed().await
     }
 
     async fn declare_topic(&self, topic: TopicDeclaration) -> Result<TopicView, AdminError> {

@@ -2,8 +2,9 @@
 
 use axum::{extract::State, http::StatusCode};
 use ferrymq_admin_api::{
-    AdminPort, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Reason, Safety, TopicDeclaration,
-    TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView,
+    AdminPort, BackupRemoval, BackupRequest, BackupView, ClusterStatus, Draining, Formation, NewUser, NodeRemoval,
+    NodeStatus, Reason, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration,
+    UserRemoval, UserView,
 };
 
 use crate::{
@@ -51,6 +52,21 @@ pub(crate) async fn remove_node<P: AdminPort>(
     Json(removal): Json<NodeRemoval>,
 ) -> Answer<StatusCode> {
     port.remove_node(removal).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn back_up<P: AdminPort>(
+    State(port): State<P>,
+    Json(request): Json<BackupRequest>,
+) -> Answer<Json<BackupView>> {
+    Ok(Json(port.back_up(request).await?))
+}
+
+pub(crate) async fn remove_backup<P: AdminPort>(
+    State(port): State<P>,
+    Json(removal): Json<BackupRemoval>,
+) -> Answer<StatusCode> {
+    port.remove_backup(removal).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

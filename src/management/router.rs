@@ -24,6 +24,7 @@ pub fn router<P: AdminPort>(port: P, token: Token) -> Router {
         .route(routes::HAND_OVER, post(handlers::hand_over::<P>))
         .route(routes::DRAINING, put(handlers::drain::<P>))
         .route(routes::NODES, delete(handlers::remove_node::<P>))
+        .route(routes::BACKUP, post(handlers::back_up::<P>).delete(handlers::remove_backup::<P>))
         .route(routes::TOPIC, put(handlers::declare_topic::<P>).delete(handlers::remove_topic::<P>))
         .route(routes::TOPICS, get(handlers::topics::<P>))
         .route(routes::TOPICS_AFTER, post(handlers::topics_after::<P>))

@@ -99,8 +99,13 @@ async fn every_call_of_the_client_is_answered() {
     assert_eq!(client.node().await.unwrap().phase, Phase::Unformed);
     assert!(!client.ready().await.unwrap());
     let guest = NewUser { name: "guest".to_owned(), password: "guest".to_owned(), loopback_only: true };
-    let formation =
-        Formation { cluster_id: "c".to_owned(), members: Vec::new(), default_mirrors: 1, users: vec![guest] };
+    let formation = Formation {
+        cluster_id: "c".to_owned(),
+        members: Vec::new(),
+        default_mirrors: 1,
+        users: vec![guest],
+        restore: None,
+    };
     client.form(&formation).await.unwrap();
     assert!(client.ready().await.unwrap());
     assert_eq!(client.cluster().await.unwrap().messages, 7);

@@ -139,6 +139,7 @@ pub(crate) fn plan(cluster: &Cluster) -> Plan {
         forming: Forming::Wait("the brokers start".to_owned()),
         restart: Restart::None,
         certificates: certificates::next(cluster, &Observed::default(), SystemTime::now()),
+        archive: None,
         operator_namespace: Some("ferrymq-system".to_owned()),
         lost_volume: None,
     }
@@ -191,6 +192,7 @@ pub(crate) fn view(shards: Vec<ShardView>) -> ClusterStatus {
         shards,
         messages: 0,
         queues: 0,
+        restoration: None,
     }
 }
 

@@ -3,13 +3,14 @@
 use std::{path::PathBuf, time::Duration};
 
 use ferrymq_admin_api::{
-    AdminError, AdminPort, Adoption, ClusterStatus, Draining, Formation, NewUser, NodeRemoval, NodeStatus, NodeView,
-    Owner, Phase, QueueInTopic, QueueView, Reason, Safety, ShardView, TopicBinding, TopicDeclaration, TopicList,
-    TopicLog, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserRemoval, UserView,
+    AdminError, AdminPort, Adoption, BackupRemoval, BackupRequest, BackupView, ClusterStatus, Draining, Formation,
+    NewUser, NodeRemoval, NodeStatus, NodeView, Owner, Phase, QueueInTopic, QueueView, Reason, Safety, ShardView,
+    TopicBinding, TopicDeclaration, TopicList, TopicLog, TopicRemoval, TopicView, TopicsAfter, UserDeclaration,
+    UserRemoval, UserView,
 };
 use ferrymq_broker::{self as broker, FormError, Node, PlacementRefusal, TopicPage, TopicRefusal};
 
-use crate::{certificates::Certificates, disk, users};
+use crate::{backups, certificates::Certificates, disk, users};
 
 /// A node, as the admin API sees it.
 #[derive(Clone)]
@@ -50,6 +51,7 @@ impl AdminPort for Port {
             version: crate::VERSION.to_owned(),
             disk: disk::used(&self.directory),
             certificates: self.certificates.views(),
+            archive: self.node.archive_figures().map(backups::archive_of),
         }
     }
 
@@ -93,6 +95,7 @@ impl AdminPort for Port {
                 .collect(),
             messages: view.messages,
             queues: view.queues,
+            restoration: view.restoration.map(backups::restoration_of),
         })
     }
 
@@ -114,11 +117,13 @@ impl AdminPort for Port {
                     loopback_only: user.loopback_only,
                 })
                 .collect(),
+            restore: formation.restore.map(backups::order_of).transpose()?,
         };
         self.node.form(formation).await.map_err(|error| {
             let reason = match &error {
                 FormError::OtherCluster { .. } => Reason::AlreadyFormed,
                 FormError::Member { .. } => Reason::MemberMismatch,
+                FormError::Restore(_) | FormError::NoSource => Reason::NotRestored,
                 FormError::Identity(_) | FormError::NotYet(_) => Reason::Unavailable,
             };
             AdminError::new(reason, error.to_string())
@@ -144,6 +149,19 @@ impl AdminPort for Port {
     async fn remove_node(&self, NodeRemoval { ordinal }: NodeRemoval) -> Result<(), AdminError> {
         self.formed()?;
         self.node.remove_node(ordinal).await.map_err(not_placed)
+    }
+
+    async fn back_up(&self, request: BackupRequest) -> Result<BackupView, AdminError> {
+        self.formed()?;
+        let name = backups::checked(request.name)?;
+        let made = self.node.back_up(&name).await;
+        made.map(backups::backup_of).map_err(|reason| AdminError::new(Reason::Unavailable, reason))
+    }
+
+    async fn remove_backup(&self, removal: BackupRemoval) -> Result<(), AdminError> {
+        self.formed()?;
+        let name = backups::checked(removal.name)?;
+        self.node.remove_backup(&name).await.map_err(|reason| AdminError::new(Reason::Unavailable, reason))
     }
 
     async fn declare_topic(&self, topic: TopicDeclaration) -> Result<TopicView, AdminError> {

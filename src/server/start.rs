@@ -16,7 +16,9 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use crate::{
     VERSION,
     admin::Port,
+    archives::{self, ArchiveOpenError, open_archive},
     certificates::Certificates,
+    disk,
     links::{Complaints, SecureListener, SecureNetwork},
     listeners::{self, ListenerCounts, Secured},
     memory,
@@ -82,6 +84,9 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// The archive, or the one that it is to begin with, cannot be opened.
+    #[error("the archive cannot be opened")]
+    Archive(#[from] ArchiveOpenError),
     /// The node itself.
     #[error("the broker's data cannot be opened")]
     Node(#[from] ferrymq_broker::StartError),
@@ -136,6 +141,10 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
         Some((side, name)) => Arc::new(SecureNetwork { side, name, complaints: complaints.clone() }),
         None => Arc::new(Tcp),
     };
+    let disk_bytes = disk::used(&configuration.data_directory).map(|disk| disk.capacity_bytes);
+    let archiving =
+        configuration.archive.as_ref().map(|archive| archives::archiving(archive, disk_bytes)).transpose()?;
+    let restore_from = configuration.restore_from.as_ref().map(open_archive).transpose()?;
     let settings = Settings {
         ordinal,
         zone,
@@ -148,8 +157,8 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
         token: token.trim().to_owned(),
         memory_used: Arc::new(memory::used),
         memory_high_water: configuration.memory_high_water_bytes.unwrap_or_else(memory::default_high_water),
-        archiving: None,
-        restore_from: None,
+        archiving,
+        restore_from,
         timing: ferrymq_broker::Timing::default(),
     };
     let node = match certificates.cluster() {

@@ -14,6 +14,7 @@
 //! | `base.rs` | a base, written |
 //! | `job.rs` | a shard's part in a backup |
 //! | `figures.rs` | [`ArchiveFigures`]: how it is with the archive |
+//! | `prune.rs` | what no backup needs goes |
 //! | `replay.rs` | the log of a shard, read back: in order, without a hole, up to the end that is wanted |
 //! | `source.rs` | which bases and ends make a cluster as it was |
 //!
@@ -23,6 +24,7 @@ mod archiver;
 mod base;
 mod figures;
 mod job;
+mod prune;
 mod replay;
 mod source;
 
@@ -31,6 +33,7 @@ use ferrymq_archive::{Archive, ArchiveError};
 pub(crate) use archiver::Archiver;
 pub use figures::{ArchiveFigures, BackupState, BackupView};
 pub(crate) use job::{Jobs, ShardBackup};
+pub(crate) use prune::prune;
 pub(crate) use replay::{Replay, ReplayError};
 pub(crate) use source::{Found, find};
 pub use source::{RestoreTarget, SourceError};

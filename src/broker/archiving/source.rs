@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use ferrymq_archive::{Archive, ArchiveError, Base, Entry, LogPart};
 use ferrymq_replication::{Applied, Machine as _, StateReader};
-use futures::StreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Replay, ReplayError};
 use crate::catalogue::{CATALOGUE_GROUP, CatalogueMachine, Restoration, ShardSource, Upto};
@@ -52,6 +52,7 @@ pub enum SourceError {
 }
 
 /// What a cluster is to be made of.
+#[derive(Clone)]
 pub(crate) struct Found {
     /// The catalogue, as its snapshot.
     pub(crate) saved: Bytes,
@@ -97,13 +98,9 @@ pub(crate) async fn find(archive: &Archive, target: &RestoreTarget, allow_partia
 
 /// For each shard, the base to begin with.
 async fn sources(archive: &Archive, upto: Upto) -> Result<BTreeMap<u32, ShardSource>, SourceError> {
-    let mut sources = BTreeMap::new();
-    for group in archive.groups().await? {
-        if let Some(source) = source(archive, group, upto).await? {
-            sources.insert(group, source);
-        }
-    }
-    Ok(sources)
+    let groups = stream::iter(archive.groups().await?);
+    let found = groups.map(|group| async move { Ok((group, source(archive, group, upto).await?)) }).buffer_unordered(4);
+    found.try_filter_map(|(group, source)| async move { Ok(source.map(|source| (group, source))) }).try_collect().await
 }
 
 async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<ShardSource>, SourceError> {

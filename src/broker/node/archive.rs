@@ -9,7 +9,7 @@ use tokio::time::{Instant, interval, sleep};
 
 use super::Inner;
 use crate::{
-    archiving::{Archiver, BackupState, BackupView, ShardBackup},
+    archiving::{Archiver, BackupState, BackupView, ShardBackup, prune},
     catalogue::{CATALOGUE_GROUP, CatalogueMachine},
     link::{Call, Notice, Reply, Tell, decode, encode},
     shard::ShardState,
@@ -26,6 +26,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 const STALLED: Duration = Duration::from_secs(300);
 /// Backups that are remembered.
 const MOST_BACKUPS: usize = 64;
+
+const NO_ARCHIVE: &str = "this broker archives nothing: its configuration has no archive";
 
 /// A group that this node has a replica of.
 enum Held {
@@ -169,7 +171,7 @@ impl Inner {
 
     /// Makes a backup, and gives how far it is; the same one where it is asked for again.
     pub(super) async fn back_up(self: &Arc<Self>, name: &str) -> Result<BackupView, String> {
-        let archiver = self.archiver.clone().ok_or("this broker archives nothing: the cluster has no spec.backup")?;
+        let archiver = self.archiver.clone().ok_or(NO_ARCHIVE)?;
         if let Some(view) = self.backups().get(name).filter(|view| view.state != BackupState::Failed) {
             return Ok(view.clone());
         }
@@ -216,6 +218,19 @@ impl Inner {
             this.backups().insert(name, view);
         });
         Ok(view)
+    }
+
+    /// Removes a backup; what no other needs goes in the background.
+    pub(super) async fn remove_backup(self: &Arc<Self>, name: &str) -> Result<(), String> {
+        let archiver = self.archiver.clone().ok_or(NO_ARCHIVE)?;
+        archiver.archive().remove_backup(name).await.map_err(|error| error.to_string())?;
+        self.backups().remove(name);
+        self.spawn(async move {
+            if let Err(error) = prune(archiver.archive()).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "what no backup needs was not removed");
+            }
+        });
+        Ok(())
     }
 
     /// Gathers the cuts of all shards, the catalogue's last.

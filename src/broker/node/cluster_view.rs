@@ -7,7 +7,7 @@ use std::{
 
 use super::Inner;
 use crate::{
-    catalogue::CATALOGUE_GROUP,
+    catalogue::{CATALOGUE_GROUP, Restoration},
     link::{Call, Reply, ShardReport, decode, encode},
 };
 
@@ -29,6 +29,39 @@ pub struct ClusterView {
     pub messages: u64,
     /// Queues in all virtual hosts.
     pub queues: u64,
+    /// How far it is with what it begins with, where that is what another cluster had.
+    pub restoration: Option<RestorationView>,
+}
+
+/// How far a cluster is that begins with what another one had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestorationView {
+    /// The folder of the archive.
+    pub folder: String,
+    /// What of it, in words.
+    pub what: String,
+    /// Shards that there are to restore.
+    pub shards: u32,
+    /// Those that are not there yet.
+    pub left: u32,
+    /// Why some are not, or what is left out of them, a sentence each.
+    pub problems: Vec<String>,
+    /// What was left out, a sentence each.
+    pub missing: Vec<String>,
+}
+
+impl RestorationView {
+    fn of(restoration: &Restoration) -> Self {
+        let problem = |(shard, problem): (&u32, &String)| format!("shard {shard}: {problem}");
+        Self {
+            folder: restoration.cluster.clone(),
+            what: restoration.what.clone(),
+            shards: restoration.shards,
+            left: u32::try_from(restoration.left.len()).unwrap_or(u32::MAX),
+            problems: restoration.problems.iter().map(problem).collect(),
+            missing: restoration.missing.clone(),
+        }
+    }
 }
 
 /// A node, as its cluster sees it.
@@ -156,6 +189,10 @@ impl Inner {
             messages: by_shard.values().map(|(_, report)| report.messages).sum(),
             shards,
             queues,
+            restoration: self
+                .catalogue(|catalogue| catalogue.restoration.as_ref().map(RestorationView::of))
+                .ok()
+                .flatten(),
         })
     }
 

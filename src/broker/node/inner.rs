@@ -15,10 +15,10 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use super::{OpenSession, Settings, leaders::Leaders, users::PasswordCache};
+use super::{OpenSession, RestoreOrder, Settings, leaders::Leaders, users::PasswordCache};
 use crate::{
     access::Access,
-    archiving::{Archiver, BackupView, Jobs},
+    archiving::{Archiver, BackupView, Found, Jobs, SourceError},
     catalogue::{Catalogue, CatalogueMachine},
     counters::Counters,
     data::{Opened, Record},
@@ -31,6 +31,9 @@ use crate::{
 
 /// Logs that are read from other nodes at a time.
 const DISTANT_READS: usize = 256;
+
+/// What is looked for, and what came of it.
+type Search = (RestoreOrder, Option<Result<Found, SourceError>>);
 
 /// A node's parts.
 pub(crate) struct Inner {
@@ -69,6 +72,8 @@ pub(crate) struct Inner {
     /// Archives what this node leads, where anything is archived.
     pub(super) archiver: Option<Arc<Archiver>>,
     pub(super) jobs: Jobs,
+    /// What the cluster is to begin with, while it is looked for, and when it was found.
+    pub(super) search: Mutex<Option<Search>>,
     backups: Mutex<BTreeMap<String, BackupView>>,
 }
 
@@ -114,6 +119,7 @@ impl Inner {
             damage: Mutex::new(damage),
             archiver,
             jobs: Jobs::default(),
+            search: Mutex::default(),
             backups: Mutex::default(),
         })
     }

@@ -3,7 +3,11 @@
 //! A cluster is formed once, by whoever keeps the record of it. A node without data never forms one by itself: it asks its
 //! peers to take it in, and waits to be told otherwise.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use ferrymq_core::Refusal;
 
@@ -114,7 +118,7 @@ impl Inner {
         let mut nodes = formation.nodes;
         nodes.sort_by_key(|node| node.ordinal);
         let found = match &formation.restore {
-            Some(order) => Some(self.find_source(order).await?),
+            Some(order) => Some(self.find_source(order)?),
             None => None,
         };
         let first_node = self.first_number(&nodes, found.as_ref());
@@ -155,9 +159,31 @@ impl Inner {
         self.change(command).await.map(|_| ()).map_err(|refusal| FormError::NotYet(refusal.to_string()))
     }
 
-    async fn find_source(&self, order: &RestoreOrder) -> Result<Found, FormError> {
-        let archive = self.settings.restore_from.as_ref().ok_or(FormError::NoSource)?;
-        Ok(archiving::find(archive, &order.target, order.allow_partial).await?)
+    /// What the cluster is to begin with. Who asks is not kept waiting for the archive, and asks again.
+    fn find_source(&self, order: &RestoreOrder) -> Result<Found, FormError> {
+        let archive = self.settings.restore_from.clone().ok_or(FormError::NoSource)?;
+        let mut search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = match search.take() {
+            Some((known, Some(ended))) if known == *order => ended,
+            Some((known, None)) if known == *order => {
+                *search = Some((known, None));
+                return Err(FormError::NotYet("the archive is being read".into()));
+            }
+            _ => {
+                *search = Some((order.clone(), None));
+                let (this, order) = (self.itself.clone(), order.clone());
+                self.spawn(async move {
+                    let ended = archiving::find(&archive, &order.target, order.allow_partial).await;
+                    if let Some(this) = this.upgrade() {
+                        *this.search.lock().unwrap_or_else(PoisonError::into_inner) = Some((order, Some(ended)));
+                    }
+                });
+                return Err(FormError::NotYet("the archive is being read".into()));
+            }
+        };
+        let found = ended?;
+        *search = Some((order.clone(), Some(Ok(found.clone()))));
+        Ok(found)
     }
 
     /// The number of the first node: one that no node had of whose messages some come back. Where this node has a number

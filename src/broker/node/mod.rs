@@ -43,7 +43,7 @@ mod topics;
 mod upkeep;
 mod users;
 
-pub use cluster_view::{ClusterView, NodeView, SafeToStop, ShardView};
+pub use cluster_view::{ClusterView, NodeView, RestorationView, SafeToStop, ShardView};
 pub use declared_users::{User, UserDeclared, UserPermission, UserRefusal, UserView};
 pub(crate) use inner::Inner;
 #[cfg(feature = "simulation")]

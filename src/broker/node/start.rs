@@ -363,6 +363,15 @@ impl Node {
         self.0.back_up(name).await
     }
 
+    /// Removes a backup, and what no other needs; success where it is not there.
+    ///
+    /// # Errors
+    ///
+    /// A sentence: this node archives nothing, or the archive refused.
+    pub async fn remove_backup(&self, name: &str) -> Result<(), String> {
+        self.0.remove_backup(name).await
+    }
+
     /// How it is with what this node archives; none where it archives nothing.
     #[must_use]
     pub fn archive_figures(&self) -> Option<ArchiveFigures> {

@@ -41,6 +41,7 @@ impl Record {
             members: self.members.clone(),
             default_mirrors: self.default_mirrors,
             users: vec![guest()],
+            restore: None,
         }
     }
 }

@@ -124,6 +124,8 @@ pub async fn run<L: Launch>(
             listeners: listeners.collect(),
             internal_tls: None,
             memory_high_water_bytes: Some(cluster.memory_high_water.unwrap_or(MEMORY)),
+            archive: None,
+            restore_from: None,
         };
         // For `ctl`.
         place.write(&configuration_file(&cluster.name, ordinal), &configuration)?;

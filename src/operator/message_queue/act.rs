@@ -132,6 +132,7 @@ async fn form(cluster: &Cluster, record: &FormationRecord, observed: &Observed) 
         members: members.collect(),
         default_mirrors: mirrors,
         users: vec![user(observed)],
+        restore: None,
     };
     let is_there = |member: &&Member| observed.node(member.ordinal).is_some_and(|node| node.uuid == member.uuid);
     let member = formation.members.iter().find(is_there).ok_or(ReconcileError::NoMember)?;

@@ -36,6 +36,8 @@ async fn broker(directory: &Path) -> Running {
         listeners: vec![Listener { name: "amqp".to_owned(), protocol: Protocol::Amqp, address: anywhere(), tls: None }],
         internal_tls: None,
         memory_high_water_bytes: None,
+        archive: None,
+        restore_from: None,
     };
     let running = start(configuration, 0, None).await.unwrap();
     let admin = Client::new(&format!("http://{}", running.admin_address()), "secret").unwrap();
@@ -44,6 +46,7 @@ async fn broker(directory: &Path) -> Running {
         members: vec![Member { ordinal: 0, uuid: admin.node().await.unwrap().uuid, zone: None }],
         default_mirrors: 1,
         users: vec![NewUser { name: "guest".to_owned(), password: "guest".to_owned(), loopback_only: true }],
+        restore: None,
     };
     admin.form(&formation).await.unwrap();
     while !admin.ready().await.unwrap() {

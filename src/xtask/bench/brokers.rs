@@ -241,6 +241,7 @@ impl Brokers {
             members,
             default_mirrors: u8::try_from(BROKERS)?,
             users: vec![guest],
+            restore: None,
         };
         let first = self.clients.first().context("there are brokers")?;
         Ok(self.runtime.block_on(first.form(&formation))?)
@@ -302,5 +303,7 @@ fn configuration(folder: &Path, ordinal: usize, memory_bytes: u64) -> Configurat
         }],
         internal_tls: None,
         memory_high_water_bytes: Some((memory_bytes as f64 * MEMORY_SHARE) as u64 / BROKERS as u64),
+        archive: None,
+        restore_from: None,
     }
 }

@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("management", &["core", "admin-api", "tls"]),
     ("api", &[]),
     // The journal only to hand the broker the real disk.
-    ("server", &["core", "admin-api", "broker", "amqp", "journal", "management", "tls", "wire"]),
+    ("server", &["core", "admin-api", "archive", "broker", "amqp", "journal", "management", "tls", "wire"]),
     ("operator", &["api", "admin-api", "tls"]),
     ("cli", &["api", "admin-api", "server", "tls"]),
     // A client: of the front end it takes the codec.

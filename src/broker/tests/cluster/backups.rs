@@ -30,7 +30,10 @@ async fn restored(brokers: usize, archive: &Archive, target: RestoreTarget) -> C
     let cluster = Cluster::unformed(brokers, SEGMENT_BYTES, archives).await;
     let restore = Some(RestoreOrder { target, allow_partial: false });
     let formation = Formation { cluster_id: "another".into(), restore, ..cluster.formation() };
-    cluster.node(0).form(formation).await.unwrap();
+    // The archive is read meanwhile.
+    while let Err(FormError::NotYet(_)) = cluster.node(0).form(formation.clone()).await {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     cluster.all_serve().await;
     cluster
 }

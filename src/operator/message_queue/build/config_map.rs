@@ -51,6 +51,8 @@ fn configuration(cluster: &Cluster) -> Configuration {
             name: names::internal_name(name, &cluster.namespace),
         }),
         memory_high_water_bytes: cluster.memory_high_water,
+        archive: None,
+        restore_from: None,
     }
 }
 
