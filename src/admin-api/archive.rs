@@ -17,6 +17,9 @@ pub struct ArchiveConfiguration {
     /// there is what the machine or the pod has by itself; objects are not encrypted then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secrets: Option<PathBuf>,
+    /// Objects are encrypted: without a key nothing is written.
+    #[serde(default)]
+    pub encrypted: bool,
     /// Most bytes of logs that are kept on the disk because they are not archived yet; a quarter of the disk where none is
     /// given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -46,6 +46,9 @@ pub struct NodeStatus {
     /// How it is with what it archives; none where it archives nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub archive: Option<ArchiveView>,
+    /// How far the cluster is with what it begins with, where that is what another one had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restoration: Option<RestorationView>,
 }
 
 /// How full a disk is.
@@ -98,9 +101,6 @@ pub struct ClusterStatus {
     pub messages: u64,
     /// Queues in all virtual hosts.
     pub queues: u64,
-    /// How far it is with what it begins with, where that is what another cluster had.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restoration: Option<RestorationView>,
 }
 
 /// A node, as its cluster sees it.

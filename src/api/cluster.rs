@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::ResourceExt;
 
 use crate::{
-    ClusterTls, ImagePullPolicy, InvalidResource, ListenerPort, MessageQueue, MessageQueueSpec, NetworkPolicyMode,
-    NetworkPolicySpec, PodTemplate, Problem, Quantity, ReclaimPolicy, TlsMode, UpgradePolicy, listener, sentence, tls,
+    BackupPlan, ClusterTls, ImagePullPolicy, InvalidResource, ListenerPort, MessageQueue, MessageQueueSpec,
+    NetworkPolicyMode, NetworkPolicySpec, PodTemplate, Problem, Quantity, ReclaimPolicy, RestorePlan, TlsMode,
+    UpgradePolicy, listener, sentence, tls,
 };
 
 /// A `MessageQueue` whose every field was checked. Made by [`Cluster::check`] only.
@@ -40,6 +41,10 @@ pub struct Cluster {
     pub memory_high_water: Option<u64>,
     /// When brokers that serve may be restarted.
     pub upgrade: UpgradePolicy,
+    /// Where it is archived, and when backups are made.
+    pub backup: Option<BackupPlan>,
+    /// What it begins with.
+    pub restore: Option<RestorePlan>,
     /// The operator changes nothing.
     pub paused: bool,
 }
@@ -112,12 +117,16 @@ impl Cluster {
             problems.push(Problem::new("spec.image", sentence::IMAGE));
         }
         let upgrade = UpgradePolicy::check(&spec.upgrade.clone().unwrap_or_default(), &mut problems);
+        let backup = spec.backup.as_ref().map(|backup| BackupPlan::check(backup, &mut problems));
+        let namespace = resource.namespace().unwrap_or_else(|| "default".to_owned());
+        let own = format!("{namespace}/{name}");
+        let restore = spec.restore_from.as_ref().map(|restore| RestorePlan::check(restore, &own, &mut problems));
         let template = spec.pod_template.clone().unwrap_or_default();
         check_reserved(&template, &mut problems);
         InvalidResource::unless_empty(problems)?;
         Ok(Self {
             name,
-            namespace: resource.namespace().unwrap_or_else(|| "default".to_owned()),
+            namespace,
             uid: resource.uid().unwrap_or_default(),
             generation: resource.metadata.generation,
             replicas,
@@ -143,8 +152,16 @@ impl Cluster {
             },
             memory_high_water,
             upgrade,
+            backup,
+            restore,
             paused: spec.paused,
         })
+    }
+
+    /// The folder that it has in its archive.
+    #[must_use]
+    pub fn archive_folder(&self) -> String {
+        format!("{}/{}/{}", self.namespace, self.name, self.uid)
     }
 
     /// How many brokers may be away at a time without a majority of the cluster's mirrors being lost.

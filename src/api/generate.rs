@@ -8,7 +8,7 @@ use kube::CustomResourceExt;
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use crate::{MessageQueue, Topic, User, reference};
+use crate::{Backup, MessageQueue, Topic, User, reference};
 
 /// A file that is generated, and must not be changed by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ fn mark_unobserved(version: &mut CustomResourceDefinitionVersion) {
 
 /// All kinds of resources, in the order in which they are documented.
 pub(crate) fn kinds() -> Vec<Kind> {
-    vec![Kind::of::<MessageQueue>(), Kind::of::<Topic>(), Kind::of::<User>()]
+    vec![Kind::of::<MessageQueue>(), Kind::of::<Topic>(), Kind::of::<User>(), Kind::of::<Backup>()]
 }
 
 /// The definitions of all resources.

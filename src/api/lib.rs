@@ -13,6 +13,8 @@
 //! | `message_queue.rs`, `message_queue_status.rs` | [`MessageQueue`]: a cluster of brokers |
 //! | `topic.rs`, `topic_status.rs` | [`Topic`]: an exchange, its bindings and its queues |
 //! | `user.rs`, `user_status.rs` | [`User`]: who may log in, and what it may do |
+//! | `backup.rs` | [`Backup`]: one backup of one cluster |
+//! | `backup_settings.rs` | where a cluster is archived, when backups are made, what a new one begins with |
 //! | `listener.rs`, `exposure.rs`, `tls.rs` | a cluster's ports for clients: what is spoken there, from where they are reached, TLS |
 //! | `network_policy.rs` | who may reach the brokers at all |
 //! | `condition.rs` | every type of condition, and every reason, with the sentence that documents it |
@@ -30,6 +32,8 @@
 // KubeSchema repeats each type inside of a function, where `pub` reaches nobody.
 #![allow(unreachable_pub)]
 
+mod backup;
+mod backup_settings;
 mod checked_topic;
 mod checked_user;
 mod cluster;
@@ -56,6 +60,11 @@ mod user;
 mod user_status;
 mod yaml;
 
+pub use backup::{Backup, BackupDeletionPolicy, BackupSpec, BackupStatus, CheckedBackup};
+pub use backup_settings::{
+    ArchiveSource, AzureDestination, BackupDestination, BackupPlan, BackupRetention, BackupSettings, GcsDestination,
+    RestorePlan, RestoreSettings, S3Destination, Schedule, VolumeClaimDestination,
+};
 pub use checked_topic::{CheckedLog, CheckedQueue, CheckedTopic};
 pub use checked_user::CheckedUser;
 pub use cluster::{Cluster, ClusterStorage, PodSettings};

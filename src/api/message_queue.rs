@@ -7,7 +7,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ListenerSpec, MessageQueueStatus, NetworkPolicySpec, Quantity, TlsSpec, UpgradeSpec, sentence};
+use crate::{
+    BackupSettings, ListenerSpec, MessageQueueStatus, NetworkPolicySpec, Quantity, RestoreSettings, TlsSpec,
+    UpgradeSpec, sentence,
+};
 
 /// What a cluster of brokers should be.
 #[derive(CustomResource, KubeSchema, Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +50,7 @@ use crate::{ListenerSpec, MessageQueueStatus, NetworkPolicySpec, Quantity, TlsSp
     validation = Rule::new("!has(self.listeners) || !self.listeners.exists(l, has(l.tls) && l.tls) || (has(self.tls) && self.tls.mode != 'Disabled')").message(sentence::TLS_LISTENER_WITHOUT_TLS),
     validation = Rule::new("!has(self.tls) || self.tls.mode == 'Disabled' || !has(self.listeners) || self.listeners.exists(l, has(l.tls) && l.tls)").message(sentence::TLS_WITHOUT_LISTENER),
     validation = Rule::new("(!has(self.mirrors) && !has(oldSelf.mirrors)) || (has(self.mirrors) ? self.mirrors : (self.replicas < 3 ? self.replicas : 3)) == (has(oldSelf.mirrors) ? oldSelf.mirrors : (oldSelf.replicas < 3 ? oldSelf.replicas : 3))").message(sentence::MIRRORS_CHANGED),
+    validation = Rule::new("!has(self.restoreFrom) || (has(oldSelf.restoreFrom) && self.restoreFrom == oldSelf.restoreFrom)").message(sentence::RESTORE_CHANGED),
 )]
 pub struct MessageQueueSpec {
     /// How many brokers there are; each has a volume of its own. Three survive the loss of one.
@@ -119,6 +123,16 @@ pub struct MessageQueueSpec {
     /// the one that restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<UpgradeSpec>,
+
+    /// Where the cluster is archived, and when backups of it are made. Default: nowhere. Setting it, or another destination,
+    /// restarts the brokers one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupSettings>,
+
+    /// What the cluster begins with, where that is what another one had. It can only be said when the `MessageQueue` is made,
+    /// and may be taken out once it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_from: Option<RestoreSettings>,
 
     /// Settings of the brokers.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,7 +8,7 @@ use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::{
-    CheckedTopic, CheckedUser, Cluster, GROUP, MessageQueue, Problem, Topic, User, VERSION,
+    Backup, CheckedBackup, CheckedTopic, CheckedUser, Cluster, GROUP, MessageQueue, Problem, Topic, User, VERSION,
     yaml::{Node, Place, Step, YamlError, documents},
 };
 
@@ -21,6 +21,8 @@ pub enum Resource {
     Topic(Box<Topic>, Box<CheckedTopic>),
     /// A user, as it was written and as it was checked.
     User(Box<User>, Box<CheckedUser>),
+    /// A backup, as it was written and as it was checked.
+    Backup(Box<Backup>, Box<CheckedBackup>),
     /// Something of Kubernetes' own, which is none of ours.
     Other {
         /// Its API version.
@@ -135,9 +137,14 @@ fn read(document: &Node) -> Result<Resource, Wrong> {
             let checked = CheckedUser::check(&resource).map_err(|invalid| first(&invalid.problems))?;
             Ok(Resource::User(Box::new(resource), Box::new(checked)))
         }
+        "Backup" => {
+            let resource: Backup = typed(value)?;
+            let checked = CheckedBackup::check(&resource).map_err(|invalid| first(&invalid.problems))?;
+            Ok(Resource::Backup(Box::new(resource), Box::new(checked)))
+        }
         _ => Err(Wrong::field(
             "kind",
-            format!("'{kind}' is no kind of {GROUP}/{VERSION}; there are MessageQueue, Topic and User"),
+            format!("'{kind}' is no kind of {GROUP}/{VERSION}; there are MessageQueue, Topic, User and Backup"),
         )),
     }
 }
@@ -216,6 +223,7 @@ fn check_together(file: &str, documents: &[Node], resources: &[Resource]) -> Res
             }
             Resource::Topic(_, topic) => ("Topic", topic.namespace.clone(), topic.resource.clone()),
             Resource::User(_, user) => ("User", user.namespace.clone(), user.resource.clone()),
+            Resource::Backup(_, backup) => ("Backup", backup.namespace.clone(), backup.name.clone()),
             Resource::Other { .. } => continue,
         };
         if !names.insert((kind, namespace, name.clone())) {
@@ -279,6 +287,14 @@ impl<'a> Member<'a> {
                 cluster: &user.cluster,
                 named: ("", &user.name),
                 names_itself: written.spec.name.is_some(),
+            }),
+            Resource::Backup(_, backup) => Some(Self {
+                kind: "Backup",
+                namespace: &backup.namespace,
+                resource: &backup.name,
+                cluster: &backup.cluster,
+                named: ("", &backup.name),
+                names_itself: false,
             }),
             Resource::MessageQueue(..) | Resource::Other { .. } => None,
         }

@@ -177,3 +177,34 @@ pub(crate) const PERMISSION_TWICE: &str =
     "two permissions are of the same virtual host; write one of them, with both expressions joined by |";
 
 pub(crate) const PERMISSIONS_TOO_MANY: &str = "a user has permissions on at most 64 virtual hosts";
+
+pub(crate) const BACKUP_SCHEDULE: &str = "backup.schedule is a crontab of five fields in UTC (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'";
+
+pub(crate) const BACKUP_DESTINATION: &str =
+    "a destination is one of s3, gcs, azure and volumeClaim; set one of them, and only one";
+
+pub(crate) const BACKUP_ENDPOINT: &str =
+    "s3.endpoint is a URL that begins with http:// or https://; leave it out for Amazon's";
+
+pub(crate) const BACKUP_BANDWIDTH: &str =
+    "backup.bandwidth must be a quantity of at least 64Ki, such as 50Mi; leave it out for no limit";
+
+pub(crate) const BACKUP_LAST: &str = "retention.last must be between 1 and 1000: the last backup is always kept";
+
+pub(crate) const BACKUP_NAME: &str =
+    "the name of a Backup becomes part of the names of objects in the archive: use at most 200 characters";
+
+pub(crate) const BACKUP_CLUSTER: &str =
+    "cluster is the name of a MessageQueue in the same namespace, and must not be empty";
+
+pub(crate) const BACKUP_CLUSTER_CHANGED: &str = "cluster cannot be changed; make a second Backup of the other cluster";
+
+pub(crate) const RESTORE_TWICE: &str =
+    "a restore is to a backup or to a time, and not to both; leave both out for all that was archived";
+
+pub(crate) const RESTORE_TIME: &str =
+    "restoreFrom.time is a time with its zone, as RFC 3339 writes it, such as 2026-11-28T14:03:20Z";
+
+pub(crate) const RESTORE_CLUSTER: &str = "restoreFrom.cluster is namespace and name of a MessageQueue, such as shop/orders; or its folder in the archive, with the uid behind that";
+
+pub(crate) const RESTORE_CHANGED: &str = "restoreFrom can only be said when the MessageQueue is made: nothing is restored into a cluster that is there; make a second MessageQueue instead";

@@ -126,18 +126,15 @@ impl Window {
                 None
             }
         };
-        if window.cron.split_ascii_whitespace().count() != 5 {
-            problems.push(Problem::new(field("cron"), sentence::WINDOW_CRON));
-            return None;
-        }
-        let text = format!("{} {}", window.cron, window.time_zone.as_deref().unwrap_or_default()).trim_end().to_owned();
-        let mut options = ParseOptions::default();
-        options.fallback_timezone_option = FallbackTimezoneOption::UTC;
-        match cronexpr::parse_crontab_with(&text, options) {
-            Ok(opens) => Some(Self { text, opens, stays: stays? }),
-            Err(error) => {
-                let why = error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" ");
-                problems.push(Problem::new(field("cron"), format!("{}: {why}", sentence::WINDOW_CRON)));
+        let zone = window.time_zone.as_deref().unwrap_or_default();
+        match crontab(&window.cron, zone) {
+            Ok(opens) => {
+                let text = format!("{} {zone}", window.cron).trim_end().to_owned();
+                Some(Self { text, opens, stays: stays? })
+            }
+            Err(why) => {
+                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+                problems.push(Problem::new(field("cron"), format!("{}{why}", sentence::WINDOW_CRON)));
                 None
             }
         }
@@ -149,8 +146,25 @@ impl Window {
     }
 
     fn opens_after(&self, time: Timestamp) -> Option<Timestamp> {
-        self.opens.find_next(MakeTimestamp(time)).ok().map(|zoned| zoned.timestamp())
+        next_time(&self.opens, time)
     }
+}
+
+/// Times, as a crontab says them in five fields; in UTC where the zone is empty. An error says why not, where there is more
+/// to say than that they are not five.
+pub(crate) fn crontab(cron: &str, zone: &str) -> Result<Crontab, String> {
+    if cron.split_ascii_whitespace().count() != 5 {
+        return Err(String::new());
+    }
+    let mut options = ParseOptions::default();
+    options.fallback_timezone_option = FallbackTimezoneOption::UTC;
+    let times = cronexpr::parse_crontab_with(format!("{cron} {zone}").trim_end(), options);
+    times.map_err(|error| error.to_string().lines().map(str::trim).collect::<Vec<_>>().join(" "))
+}
+
+/// The first of the times after this one.
+pub(crate) fn next_time(times: &Crontab, time: Timestamp) -> Option<Timestamp> {
+    times.find_next(MakeTimestamp(time)).ok().map(|zoned| zoned.timestamp())
 }
 
 #[cfg(test)]

@@ -64,6 +64,12 @@ impl Archive {
         Self { destination, cluster: cluster.to_owned(), key }
     }
 
+    /// The archive of another cluster, at the same destination.
+    #[must_use]
+    pub fn of(&self, cluster: &str) -> Self {
+        Self { cluster: cluster.to_owned(), ..self.clone() }
+    }
+
     /// Its folder.
     #[must_use]
     pub fn cluster(&self) -> &str {

@@ -76,6 +76,7 @@ impl AdminPort for FakeNode {
             disk: None,
             certificates: Vec::new(),
             archive: None,
+            restoration: None,
         }
     }
 
@@ -92,7 +93,6 @@ impl AdminPort for FakeNode {
             shards: Vec::new(),
             messages: 7,
             queues: 1,
-            restoration: None,
         })
     }
 

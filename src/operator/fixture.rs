@@ -139,7 +139,6 @@ pub(crate) fn plan(cluster: &Cluster) -> Plan {
         forming: Forming::Wait("the brokers start".to_owned()),
         restart: Restart::None,
         certificates: certificates::next(cluster, &Observed::default(), SystemTime::now()),
-        archive: None,
         operator_namespace: Some("ferrymq-system".to_owned()),
         lost_volume: None,
     }
@@ -157,6 +156,8 @@ pub(crate) fn node(ordinal: u32, phase: Phase, cluster: Option<&str>) -> NodeSta
         version: "0.1.0".to_owned(),
         disk: None,
         certificates: Vec::new(),
+        archive: None,
+        restoration: None,
     }
 }
 
@@ -192,7 +193,6 @@ pub(crate) fn view(shards: Vec<ShardView>) -> ClusterStatus {
         shards,
         messages: 0,
         queues: 0,
-        restoration: None,
     }
 }
 

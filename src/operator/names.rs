@@ -14,6 +14,12 @@ pub(crate) const TOPIC_FINALIZER: &str = "ferrymq.io/topic";
 /// The finalizer of a `User`.
 pub(crate) const USER_FINALIZER: &str = "ferrymq.io/user";
 
+/// The finalizer of a `Backup`.
+pub(crate) const BACKUP_FINALIZER: &str = "ferrymq.io/backup";
+
+/// On a `Backup` that was made by a schedule: the time that it was due, in seconds since 1970.
+pub(crate) const SCHEDULED_LABEL: &str = "ferrymq.io/scheduled";
+
 /// The label that names a pod's cluster.
 pub(crate) const CLUSTER_LABEL: &str = "ferrymq.io/cluster";
 
@@ -57,6 +63,32 @@ pub(crate) const INTERNAL_TLS_DIRECTORY: &str = "/etc/ferrymq-tls/internal";
 /// The volume, and the directory in a broker, of the certificate of its listeners.
 pub(crate) const CLIENT_TLS_VOLUME: &str = "client-tls";
 pub(crate) const CLIENT_TLS_DIRECTORY: &str = "/etc/ferrymq-tls/clients";
+
+/// The volumes and directories of an archive in a broker.
+pub(crate) struct Archived {
+    /// What nobody else is to know.
+    pub(crate) secrets_volume: &'static str,
+    pub(crate) secrets: &'static str,
+    /// The archive itself, where it is on a volume.
+    pub(crate) volume: &'static str,
+    pub(crate) directory: &'static str,
+}
+
+/// Where the cluster is archived.
+pub(crate) const ARCHIVE: Archived = Archived {
+    secrets_volume: "archive-secrets",
+    secrets: "/etc/ferrymq-archive",
+    volume: "archive",
+    directory: "/var/lib/ferrymq-archive",
+};
+
+/// What the cluster begins with.
+pub(crate) const RESTORE: Archived = Archived {
+    secrets_volume: "restore-secrets",
+    secrets: "/etc/ferrymq-restore",
+    volume: "restore",
+    directory: "/var/lib/ferrymq-restore",
+};
 
 /// Where it keeps its data.
 pub(crate) const DATA_DIRECTORY: &str = "/var/lib/ferrymq";

@@ -52,6 +52,7 @@ impl AdminPort for Port {
             disk: disk::used(&self.directory),
             certificates: self.certificates.views(),
             archive: self.node.archive_figures().map(backups::archive_of),
+            restoration: self.node.restoration().map(backups::restoration_of),
         }
     }
 
@@ -95,7 +96,6 @@ impl AdminPort for Port {
                 .collect(),
             messages: view.messages,
             queues: view.queues,
-            restoration: view.restoration.map(backups::restoration_of),
         })
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use ferrymq_admin_api::{ArchiveConfiguration, ArchiveDestination};
 use ferrymq_archive::{Archive, Destination, DestinationError, Key, KeyError, Place, Secret};
-use ferrymq_broker::Archiving;
+use ferrymq_broker::{ArchiveOpener, Archiving};
 
 /// The share of the disk that waits for the archive at most, where the configuration says nothing: one in so many bytes.
 const HELD_SHARE: u64 = 4;
@@ -35,6 +35,12 @@ pub enum ArchiveOpenError {
         first: &'static str,
         /// The other.
         second: &'static str,
+    },
+    /// What is written is to be encrypted, and there is no key.
+    #[error("there is no file encryption-key in {directory}, with which objects are to be encrypted")]
+    NoKey {
+        /// Where it should be.
+        directory: PathBuf,
     },
     /// The key cannot be used.
     #[error("the file {path} holds no key that objects can be encrypted with")]
@@ -72,20 +78,29 @@ pub fn open_archive(configuration: &ArchiveConfiguration) -> Result<Archive, Arc
             Place::Azure { account, container, prefix, access_key }
         }
     };
-    Ok(Archive::new(Destination::open(place)?, &configuration.folder, secrets.key()?))
+    Ok(Archive::new(Destination::open(place)?, &configuration.folder, secrets.key(configuration.encrypted)?))
+}
+
+/// Opens an archive whenever it is needed, with what the files say then.
+pub(crate) fn opener(configuration: &ArchiveConfiguration) -> ArchiveOpener {
+    let configuration = configuration.clone();
+    ArchiveOpener::new(move || open_archive(&configuration).map_err(|error| sentence(&error)))
+}
+
+/// An error and what it came from.
+fn sentence(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Where a broker archives.
-pub(crate) fn archiving(
-    configuration: &ArchiveConfiguration,
-    disk_bytes: Option<u64>,
-) -> Result<Archiving, ArchiveOpenError> {
+pub(crate) fn archiving(configuration: &ArchiveConfiguration, cluster: &str, disk_bytes: Option<u64>) -> Archiving {
     let share = disk_bytes.map_or(HELD_BYTES, |bytes| bytes / HELD_SHARE);
-    Ok(Archiving {
-        archive: open_archive(configuration)?,
+    Archiving {
+        archive: opener(configuration),
+        cluster: cluster.to_owned(),
         most_held_bytes: configuration.most_held_bytes.unwrap_or(share),
         most_bytes_a_second: configuration.most_bytes_a_second,
-    })
+    }
 }
 
 /// A directory of secrets; there may be none.
@@ -112,9 +127,12 @@ impl Secrets<'_> {
         }
     }
 
-    fn key(&self) -> Result<Option<Key>, ArchiveOpenError> {
+    fn key(&self, encrypted: bool) -> Result<Option<Key>, ArchiveOpenError> {
         const NAME: &str = "encryption-key";
-        let Some(text) = self.read(NAME)? else { return Ok(None) };
+        let Some(text) = self.read(NAME)? else {
+            let directory = self.0.map(Path::to_owned).unwrap_or_default();
+            return if encrypted { Err(ArchiveOpenError::NoKey { directory }) } else { Ok(None) };
+        };
         let key = Key::new(text.as_bytes()).map_err(|source| {
             let path = self.0.map(|directory| directory.join(NAME)).unwrap_or_default();
             ArchiveOpenError::Key { path, source }

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use crate::{
     VERSION,
     admin::Port,
-    archives::{self, ArchiveOpenError, open_archive},
+    archives,
     certificates::Certificates,
     disk,
     links::{Complaints, SecureListener, SecureNetwork},
@@ -84,9 +84,6 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// The archive, or the one that it is to begin with, cannot be opened.
-    #[error("the archive cannot be opened")]
-    Archive(#[from] ArchiveOpenError),
     /// The node itself.
     #[error("the broker's data cannot be opened")]
     Node(#[from] ferrymq_broker::StartError),
@@ -142,9 +139,9 @@ pub async fn start(configuration: Configuration, ordinal: u32, zone: Option<Stri
         None => Arc::new(Tcp),
     };
     let disk_bytes = disk::used(&configuration.data_directory).map(|disk| disk.capacity_bytes);
-    let archiving =
-        configuration.archive.as_ref().map(|archive| archives::archiving(archive, disk_bytes)).transpose()?;
-    let restore_from = configuration.restore_from.as_ref().map(open_archive).transpose()?;
+    let cluster = &configuration.cluster;
+    let archiving = configuration.archive.as_ref().map(|archive| archives::archiving(archive, cluster, disk_bytes));
+    let restore_from = configuration.restore_from.as_ref().map(archives::opener);
     let settings = Settings {
         ordinal,
         zone,

@@ -6,6 +6,7 @@ pub(super) fn of(kind: &str) -> Option<&'static str> {
         "MessageQueue" => Some(include_str!("../examples/messagequeue.yaml")),
         "Topic" => Some(include_str!("../examples/topic.yaml")),
         "User" => Some(include_str!("../examples/user.yaml")),
+        "Backup" => Some(include_str!("../examples/backup.yaml")),
         _ => None,
     }
 }

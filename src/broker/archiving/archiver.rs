@@ -29,6 +29,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Archives what this node leads.
 pub(crate) struct Archiver {
     settings: Archiving,
+    /// As it was opened last; none after it failed.
+    open: Mutex<Option<Archive>>,
     places: Mutex<HashMap<u32, Place>>,
     figures: Mutex<ArchiveFigures>,
     /// Nothing is written before.
@@ -57,6 +59,7 @@ impl Archiver {
     pub(crate) fn new(settings: Archiving) -> Self {
         Self {
             settings,
+            open: Mutex::default(),
             places: Mutex::default(),
             figures: Mutex::default(),
             next_write: Mutex::new(Instant::now()),
@@ -64,8 +67,14 @@ impl Archiver {
         }
     }
 
-    pub(crate) fn archive(&self) -> &Archive {
-        &self.settings.archive
+    /// The archive, opened anew after it failed.
+    pub(crate) fn archive(&self) -> Result<Archive, ArchivingError> {
+        let mut open = locked(&self.open);
+        if let Some(archive) = &*open {
+            return Ok(archive.clone());
+        }
+        let archive = self.settings.archive.open().map_err(ArchivingError::Open)?;
+        Ok(open.insert(archive).clone())
     }
 
     pub(crate) fn figures(&self) -> ArchiveFigures {
@@ -84,11 +93,25 @@ impl Archiver {
     }
 
     /// Says whose archive it is. That it is found out at once whether anything can be written there is the point of it.
-    pub(crate) async fn begin(&self, cluster_id: &str, name: &str) -> bool {
-        let record =
-            ClusterRecord { cluster_id: cluster_id.to_owned(), name: name.to_owned(), began_at: task::time_of_day() };
-        let begun = self.settings.archive.put_cluster(&record).await;
-        self.note(begun.map_err(ArchivingError::from)).is_some()
+    pub(crate) async fn begin(&self, cluster_id: &str) -> bool {
+        let begun = self.try_begin(cluster_id).await;
+        self.note(begun).is_some()
+    }
+
+    async fn try_begin(&self, cluster_id: &str) -> Result<(), ArchivingError> {
+        let (cluster_id, name) = (cluster_id.to_owned(), self.settings.cluster.clone());
+        let record = ClusterRecord { cluster_id, name, began_at: task::time_of_day() };
+        let archive = self.archive()?;
+        let there = archive.put_cluster(&record).await?;
+        if there.cluster_id == record.cluster_id {
+            return Ok(());
+        }
+        Err(ArchivingError::Open(format!(
+            "folder {} of {} is the archive of another cluster, {}",
+            archive.cluster(),
+            archive.destination().place(),
+            there.cluster_id
+        )))
     }
 
     /// Archives what is to be archived of a group that this node leads; gives the first entry that is not.
@@ -168,7 +191,7 @@ impl Archiver {
 
     /// Where the archive of a group ends.
     async fn find(&self, group: u32, term: u64) -> Result<Place, ArchivingError> {
-        let archive = &self.settings.archive;
+        let archive = self.archive()?;
         let mut place = Place { term, next: 0, waits_since: None, since_base: 0, base_bytes: 0, told: u64::MAX };
         if let Some(id) = archive.bases(group).await?.last() {
             let base = archive.base(group, id).await?;
@@ -183,7 +206,7 @@ impl Archiver {
 
     /// Writes a part; gives the index of what comes next.
     async fn put(&self, group: u32, found: Committed) -> Result<u64, ArchivingError> {
-        let archive = &self.settings.archive;
+        let archive = self.archive()?;
         let entries: Vec<Entry> = found
             .entries
             .into_iter()
@@ -219,7 +242,7 @@ impl Archiver {
         // Where nothing was archived yet there is no gap in anything.
         let gap_from = (place.next > 0).then_some(place.next);
         let behind = base::Behind { log_from: None, gap_from };
-        let base = base::write(&self.settings.archive, group, behind, |_| ()).await?;
+        let base = base::write(&self.archive()?, group, behind, |_| ()).await?;
         if base.gap_from.is_some() {
             let mut figures = locked(&self.figures);
             figures.gaps += 1;
@@ -231,7 +254,7 @@ impl Archiver {
 
     async fn new_base<M: Machine>(&self, group: &Group<M>, place: Place) -> Result<Place, ArchivingError> {
         let behind = base::Behind { log_from: Some(place.next), gap_from: None };
-        let base = base::write(&self.settings.archive, group, behind, |_| ()).await?;
+        let base = base::write(&self.archive()?, group, behind, |_| ()).await?;
         Ok(Place { since_base: 0, base_bytes: base.bytes, ..place })
     }
 
@@ -244,7 +267,7 @@ impl Archiver {
         let id = group.id();
         let log_from = self.archived(group, |_| true).await?;
         let behind = base::Behind { log_from: Some(log_from), gap_from: None };
-        let base = base::write(&self.settings.archive, group, behind, progress).await?;
+        let base = base::write(&self.archive()?, group, behind, progress).await?;
         self.archived(group, |next| next > base.complete_from).await?;
         if let Some(place) = self.places().get_mut(&id) {
             (place.since_base, place.base_bytes) = (0, base.bytes);
@@ -314,6 +337,7 @@ impl Archiver {
                 let since = figures.failing.take().map_or_else(task::time_of_day, |(_, since)| since);
                 figures.failing = Some((sentence, since));
                 drop(figures);
+                *locked(&self.open) = None;
                 let mut next = locked(&self.next_write);
                 *next = (*next).max(Instant::now() + PAUSE);
                 None

@@ -28,6 +28,8 @@ mod prune;
 mod replay;
 mod source;
 
+use std::sync::Arc;
+
 use ferrymq_archive::{Archive, ArchiveError};
 
 pub(crate) use archiver::Archiver;
@@ -35,14 +37,31 @@ pub use figures::{ArchiveFigures, BackupState, BackupView};
 pub(crate) use job::{Jobs, ShardBackup};
 pub(crate) use prune::prune;
 pub(crate) use replay::{Replay, ReplayError};
-pub(crate) use source::{Found, find};
+pub(crate) use source::{Found, find_in};
 pub use source::{RestoreTarget, SourceError};
 
+/// Opens an archive, with what is known of it now: credentials may have changed. Cheap to clone.
+#[derive(Clone)]
+pub struct ArchiveOpener(Arc<dyn Fn() -> Result<Archive, String> + Send + Sync>);
+
+impl ArchiveOpener {
+    /// What opens it; an error is a sentence.
+    pub fn new(open: impl Fn() -> Result<Archive, String> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(open))
+    }
+
+    pub(crate) fn open(&self) -> Result<Archive, String> {
+        (self.0)()
+    }
+}
+
 /// Where a node archives what it leads.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Archiving {
     /// The cluster's archive.
-    pub archive: Archive,
+    pub archive: ArchiveOpener,
+    /// The cluster's name, for people to read.
+    pub cluster: String,
     /// Most bytes of the log that are kept on this node's disk because they are not archived yet.
     pub most_held_bytes: u64,
     /// Most bytes that this node gives to the archive a second; as many as there are where there is none.
@@ -52,6 +71,9 @@ pub struct Archiving {
 /// Something was not archived.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchivingError {
+    /// It cannot be opened.
+    #[error("{0}")]
+    Open(String),
     /// The archive refused.
     #[error(transparent)]
     Archive(#[from] ArchiveError),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use ferrymq_archive::{Archive, ArchiveError, Base, Entry, LogPart};
+use ferrymq_archive::{Archive, ArchiveError, Base, Entry, LogPart, Trouble};
 use ferrymq_replication::{Applied, Machine as _, StateReader};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Replay, ReplayError};
+use super::{ArchiveOpener, Replay, ReplayError};
 use crate::catalogue::{CATALOGUE_GROUP, CatalogueMachine, Restoration, ShardSource, Upto};
 
 /// The most bytes of a catalogue's state.
@@ -27,6 +27,9 @@ pub enum RestoreTarget {
 /// What is in an archive makes no cluster.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
+    /// The archive cannot be opened.
+    #[error("{0}")]
+    Open(String),
     /// Something cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
@@ -51,6 +54,17 @@ pub enum SourceError {
     NoCatalogue(String),
 }
 
+impl SourceError {
+    /// What is wanted may be in another folder.
+    fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::Nothing(_) | Self::NoBase { .. } => true,
+            Self::Archive(ArchiveError::Destination(error)) => error.trouble == Trouble::NotFound,
+            _ => false,
+        }
+    }
+}
+
 /// What a cluster is to be made of.
 #[derive(Clone)]
 pub(crate) struct Found {
@@ -61,8 +75,37 @@ pub(crate) struct Found {
     pub(crate) restoration: Restoration,
 }
 
+/// Finds what makes a cluster as it was: in the folder that is named, or in the last of those in it that have that.
+pub(crate) async fn find_in(
+    opener: &ArchiveOpener,
+    target: &RestoreTarget,
+    allow_partial: bool,
+) -> Result<Found, SourceError> {
+    let named = opener.open().map_err(SourceError::Open)?;
+    let folders = named.destination().folders(named.cluster()).await.map_err(ArchiveError::from)?;
+    let is_one = |folder: &String| folder.strip_prefix(named.cluster()).is_some_and(|rest| rest == "/shards");
+    if folders.iter().any(is_one) {
+        return find(&named, target, allow_partial).await;
+    }
+    let mut archives = Vec::new();
+    for folder in folders {
+        let archive = named.of(&folder);
+        let began_at = archive.cluster_record().await?.began_at;
+        archives.push((began_at, archive));
+    }
+    archives.sort_by_key(|(began_at, _)| std::cmp::Reverse(*began_at));
+    let mut why = SourceError::Nothing(format!("{} of {}", named.cluster(), named.destination().place()));
+    for (tried, (_, archive)) in archives.iter().enumerate() {
+        match find(archive, target, allow_partial).await {
+            Err(error) if error.is_elsewhere() => why = if tried == 0 { error } else { why },
+            found => return found,
+        }
+    }
+    Err(why)
+}
+
 /// Finds what makes a cluster as it was.
-pub(crate) async fn find(archive: &Archive, target: &RestoreTarget, allow_partial: bool) -> Result<Found, SourceError> {
+async fn find(archive: &Archive, target: &RestoreTarget, allow_partial: bool) -> Result<Found, SourceError> {
     let (what, mut sources) = match target {
         RestoreTarget::Backup(name) => {
             let backup = archive.backup(name).await?;

@@ -103,7 +103,7 @@ impl Inner {
             };
             if !begun {
                 let cluster_id = self.identity().membership.map(|membership| membership.cluster_id).unwrap_or_default();
-                begun = archiver.begin(&cluster_id, archiver.archive().cluster()).await;
+                begun = archiver.begin(&cluster_id).await;
                 continue;
             }
             let led: Vec<Held> = self.held().into_iter().filter(Held::is_led).collect();
@@ -175,9 +175,10 @@ impl Inner {
         if let Some(view) = self.backups().get(name).filter(|view| view.state != BackupState::Failed) {
             return Ok(view.clone());
         }
-        let there = archiver.archive().backups().await.map_err(|error| error.to_string())?;
+        let archive = archiver.archive().map_err(|error| error.to_string())?;
+        let there = archive.backups().await.map_err(|error| error.to_string())?;
         if there.iter().any(|known| known == name) {
-            let backup = archiver.archive().backup(name).await.map_err(|error| error.to_string())?;
+            let backup = archive.backup(name).await.map_err(|error| error.to_string())?;
             let view = view_of(&backup);
             self.backups().insert(name.to_owned(), view.clone());
             return Ok(view);
@@ -223,10 +224,11 @@ impl Inner {
     /// Removes a backup; what no other needs goes in the background.
     pub(super) async fn remove_backup(self: &Arc<Self>, name: &str) -> Result<(), String> {
         let archiver = self.archiver.clone().ok_or(NO_ARCHIVE)?;
-        archiver.archive().remove_backup(name).await.map_err(|error| error.to_string())?;
+        let archive = archiver.archive().map_err(|error| error.to_string())?;
+        archive.remove_backup(name).await.map_err(|error| error.to_string())?;
         self.backups().remove(name);
         self.spawn(async move {
-            if let Err(error) = prune(archiver.archive()).await {
+            if let Err(error) = prune(&archive).await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "what no backup needs was not removed");
             }
         });
@@ -262,10 +264,11 @@ impl Inner {
             shards: cuts,
             bytes,
         };
-        match archiver.archive().put_backup(&backup).await.map_err(|error| error.to_string())? {
+        let archive = archiver.archive().map_err(|error| error.to_string())?;
+        match archive.put_backup(&backup).await.map_err(|error| error.to_string())? {
             Put::Written => Ok(backup),
             // Somebody else made it meanwhile, or an answer was lost.
-            Put::Exists => archiver.archive().backup(&backup.name).await.map_err(|error| error.to_string()),
+            Put::Exists => archive.backup(&backup.name).await.map_err(|error| error.to_string()),
         }
     }
 

@@ -29,8 +29,6 @@ pub struct ClusterView {
     pub messages: u64,
     /// Queues in all virtual hosts.
     pub queues: u64,
-    /// How far it is with what it begins with, where that is what another cluster had.
-    pub restoration: Option<RestorationView>,
 }
 
 /// How far a cluster is that begins with what another one had.
@@ -51,7 +49,7 @@ pub struct RestorationView {
 }
 
 impl RestorationView {
-    fn of(restoration: &Restoration) -> Self {
+    pub(super) fn of(restoration: &Restoration) -> Self {
         let problem = |(shard, problem): (&u32, &String)| format!("shard {shard}: {problem}");
         Self {
             folder: restoration.cluster.clone(),
@@ -189,10 +187,6 @@ impl Inner {
             messages: by_shard.values().map(|(_, report)| report.messages).sum(),
             shards,
             queues,
-            restoration: self
-                .catalogue(|catalogue| catalogue.restoration.as_ref().map(RestorationView::of))
-                .ok()
-                .flatten(),
         })
     }
 

@@ -173,7 +173,7 @@ impl Inner {
                 *search = Some((order.clone(), None));
                 let (this, order) = (self.itself.clone(), order.clone());
                 self.spawn(async move {
-                    let ended = archiving::find(&archive, &order.target, order.allow_partial).await;
+                    let ended = archiving::find_in(&archive, &order.target, order.allow_partial).await;
                     if let Some(this) = this.upgrade() {
                         *this.search.lock().unwrap_or_else(PoisonError::into_inner) = Some((order, Some(ended)));
                     }

@@ -26,6 +26,8 @@ enum RestoreError {
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Refill(#[from] RefillError),
+    #[error("{0}")]
+    Open(String),
     #[error("this broker was not told where the archive is: the cluster has no spec.restoreFrom")]
     NoSource,
 }
@@ -36,7 +38,7 @@ impl RestoreError {
         match self {
             Self::Replay(ReplayError::Hole { .. }) => true,
             Self::Replay(ReplayError::Archive(error)) | Self::Archive(error) => error.is_lost(),
-            Self::Refill(_) | Self::NoSource => false,
+            Self::Refill(_) | Self::Open(_) | Self::NoSource => false,
         }
     }
 }
@@ -75,7 +77,10 @@ impl Inner {
         source: &ShardSource,
         allow_partial: bool,
     ) -> Result<Vec<String>, RestoreError> {
-        let archive = self.settings.restore_from.as_ref().ok_or(RestoreError::NoSource)?;
+        let opener = self.settings.restore_from.as_ref().ok_or(RestoreError::NoSource)?;
+        let folder = self.catalogue(|catalogue| catalogue.restoration.as_ref().map(|it| it.cluster.clone()));
+        let folder = folder.ok().flatten().ok_or(RestoreError::NoSource)?;
+        let archive = &opener.open().map_err(RestoreError::Open)?.of(&folder);
         let group = &replica.group;
         if !group.view().voters.is_empty() {
             // It was done before this node was started again.

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use ferrymq_archive::Archive;
 use ferrymq_core::Event;
 use ferrymq_journal::{Disk, Options};
 use ferrymq_replication::{Damage, OpenError, Timing};
@@ -17,11 +16,11 @@ use tokio::{
 };
 
 use super::{
-    ClusterView, FormError, Formation, Inner, Objects, PlacementRefusal, SafeToStop, Statistics, Topic, TopicList,
-    TopicPage, TopicRefusal, TopicView, User, UserRefusal, UserView,
+    ClusterView, FormError, Formation, Inner, Objects, PlacementRefusal, RestorationView, SafeToStop, Statistics,
+    Topic, TopicList, TopicPage, TopicRefusal, TopicView, User, UserRefusal, UserView,
 };
 use crate::{
-    archiving::{ArchiveFigures, Archiving, BackupView},
+    archiving::{ArchiveFigures, ArchiveOpener, Archiving, BackupView},
     data::{self, SetAsideError},
     identity::IdentityError,
     link::{Listener, Network, listen},
@@ -63,7 +62,7 @@ pub struct Settings {
     /// Where it archives what it leads; nowhere where there is none.
     pub archiving: Option<Archiving>,
     /// The archive that its cluster is made of, where it is to be.
-    pub restore_from: Option<Archive>,
+    pub restore_from: Option<ArchiveOpener>,
 }
 
 /// Why a node did not start.
@@ -361,6 +360,12 @@ impl Node {
     /// A sentence: this node archives nothing, or the archive cannot be read.
     pub async fn back_up(&self, name: &str) -> Result<BackupView, String> {
         self.0.back_up(name).await
+    }
+
+    /// How far the cluster is with what it begins with, where that is what another one had.
+    #[must_use]
+    pub fn restoration(&self) -> Option<RestorationView> {
+        self.0.catalogue(|catalogue| catalogue.restoration.as_ref().map(RestorationView::of)).ok().flatten()
     }
 
     /// Removes a backup, and what no other needs; success where it is not there.

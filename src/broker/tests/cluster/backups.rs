@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ferrymq_archive::{Archive, Destination, Place};
-use ferrymq_broker::{Archiving, BackupState, BackupView, RestoreOrder, RestoreTarget};
+use ferrymq_broker::{BackupState, BackupView, RestoreOrder, RestoreTarget};
 
 use super::*;
 
@@ -12,8 +12,18 @@ fn archive_in(directory: &Path) -> Archive {
     Archive::new(Destination::open(place).unwrap(), "shop/orders/1", None)
 }
 
+fn opener(archive: &Archive) -> ArchiveOpener {
+    let archive = archive.clone();
+    ArchiveOpener::new(move || Ok(archive.clone()))
+}
+
 fn archives_to(archive: &Archive) -> Archives {
-    let to = Archiving { archive: archive.clone(), most_held_bytes: 1 << 30, most_bytes_a_second: None };
+    let to = Archiving {
+        archive: opener(archive),
+        cluster: "orders".into(),
+        most_held_bytes: 1 << 30,
+        most_bytes_a_second: None,
+    };
     Archives { to: Some(to), from: None }
 }
 
@@ -26,7 +36,7 @@ async fn archiving(brokers: usize, archive: &Archive) -> Cluster {
 
 /// A new cluster, of what was archived.
 async fn restored(brokers: usize, archive: &Archive, target: RestoreTarget) -> Cluster {
-    let archives = Archives { to: None, from: Some(archive.clone()) };
+    let archives = Archives { to: None, from: Some(opener(&archive.of("shop/orders"))) };
     let cluster = Cluster::unformed(brokers, SEGMENT_BYTES, archives).await;
     let restore = Some(RestoreOrder { target, allow_partial: false });
     let formation = Formation { cluster_id: "another".into(), restore, ..cluster.formation() };

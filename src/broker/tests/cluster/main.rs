@@ -13,8 +13,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use ferrymq_archive::Archive;
-use ferrymq_broker::{Archiving, FirstNode, FirstUser, FormError, Formation, Node, Session, Settings, Tcp, Timing};
+use ferrymq_broker::{
+    ArchiveOpener, Archiving, FirstNode, FirstUser, FormError, Formation, Node, Session, Settings, Tcp, Timing,
+};
 use ferrymq_core::{
     Broker, Confirmation, Credentials, Delivery, Event, EventReceiver, ExchangeName, LogPosition, Login, LoginRefused,
     Message, Properties, Published, QueueDeclaration, QueueName, Refusal, RoutingKey, Session as _, Settlement,
@@ -39,7 +40,7 @@ const SEGMENT_BYTES: u64 = 4 << 20;
 #[derive(Default, Clone)]
 struct Archives {
     to: Option<Archiving>,
-    from: Option<Archive>,
+    from: Option<ArchiveOpener>,
 }
 
 struct Cluster {

@@ -7,7 +7,7 @@ use ferrymq_admin_api::{Configuration, InternalTls, Listener, Protocol};
 use ferrymq_api::{Cluster, ListenerProtocol};
 use k8s_openapi::api::core::v1::ConfigMap;
 
-use super::object_meta;
+use super::{archives, object_meta};
 use crate::{error::ReconcileError, message_queue::plan::Plan, names};
 
 pub(crate) fn config_map(cluster: &Cluster, plan: &Plan) -> Result<ConfigMap, ReconcileError> {
@@ -51,8 +51,8 @@ fn configuration(cluster: &Cluster) -> Configuration {
             name: names::internal_name(name, &cluster.namespace),
         }),
         memory_high_water_bytes: cluster.memory_high_water,
-        archive: None,
-        restore_from: None,
+        archive: archives::archive(cluster),
+        restore_from: archives::restore_from(cluster),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The objects of a cluster: pure functions, one file per object, in the order in which the pods need them.
 
+mod archives;
 mod certificate_secrets;
 mod client_service;
 mod config_map;

@@ -11,7 +11,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::selector;
+use super::{archives, selector};
 use crate::{message_queue::certificates::client_secret, names};
 
 /// The user and group that brokers run as.
@@ -134,10 +134,11 @@ fn mounts(cluster: &Cluster) -> Vec<VolumeMount> {
     ];
     let clients = client_secret(cluster);
     mounts.extend(clients.map(|_| mount(names::CLIENT_TLS_VOLUME, names::CLIENT_TLS_DIRECTORY, true)));
+    mounts.extend(archives::mounts(cluster));
     mounts
 }
 
-fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
+pub(super) fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
     VolumeMount {
         name: name.to_owned(),
         mount_path: path.to_owned(),
@@ -161,6 +162,7 @@ fn volumes(cluster: &Cluster) -> Vec<Volume> {
     ];
     // A broker starts without: what it holds for others is worth more than a listener.
     volumes.extend(client_secret(cluster).map(|secret| of_secret(names::CLIENT_TLS_VOLUME, secret, Some(true))));
+    volumes.extend(archives::volumes(cluster));
     volumes
 }
 

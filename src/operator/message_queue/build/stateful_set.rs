@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 use serde_json::{Value, json};
 
-use super::{object_meta, pod, selector};
+use super::{archives, object_meta, pod, selector};
 use crate::{
     message_queue::{certificates::client_secret, plan::Plan},
     names,
@@ -95,6 +95,9 @@ pub(crate) fn input(cluster: &Cluster) -> String {
     });
     if let (Some(secret), Some(input)) = (client_secret(cluster), input.as_object_mut()) {
         input.insert("clientTls".to_owned(), secret.into());
+    }
+    if let (Some(archives), Some(input)) = (archives::input(cluster), input.as_object_mut()) {
+        input.insert("archives".to_owned(), archives);
     }
     fingerprint(&input)
 }

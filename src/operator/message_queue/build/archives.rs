@@ -1,0 +1,144 @@
+//! Where brokers archive, and what a new cluster begins with: their configuration, and what they mount for it.
+
+use ferrymq_admin_api::{ArchiveConfiguration, ArchiveDestination};
+use ferrymq_api::{ArchiveSource, Cluster};
+use k8s_openapi::api::core::v1::{
+    PersistentVolumeClaimVolumeSource, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
+};
+use serde_json::{Value, json};
+
+use super::pod::mount;
+use crate::names::{ARCHIVE, Archived, RESTORE};
+
+/// Where the cluster is archived.
+pub(super) fn archive(cluster: &Cluster) -> Option<ArchiveConfiguration> {
+    let backup = cluster.backup.as_ref()?;
+    let configuration = configuration(&backup.source, cluster.archive_folder(), &ARCHIVE)?;
+    Some(ArchiveConfiguration { most_bytes_a_second: backup.bandwidth, ..configuration })
+}
+
+/// The archive that the cluster begins with.
+pub(super) fn restore_from(cluster: &Cluster) -> Option<ArchiveConfiguration> {
+    let restore = cluster.restore.as_ref()?;
+    configuration(&restore.source, restore.folder.clone(), &RESTORE)
+}
+
+fn configuration(source: &ArchiveSource, folder: String, at: &Archived) -> Option<ArchiveConfiguration> {
+    let destination = &source.destination;
+    let destination = if let Some(s3) = &destination.s3 {
+        ArchiveDestination::S3 {
+            bucket: s3.bucket.clone(),
+            prefix: s3.prefix.clone(),
+            endpoint: s3.endpoint.clone(),
+            region: s3.region.clone(),
+        }
+    } else if let Some(gcs) = &destination.gcs {
+        ArchiveDestination::Gcs { bucket: gcs.bucket.clone(), prefix: gcs.prefix.clone() }
+    } else if let Some(azure) = &destination.azure {
+        let (account, container) = (azure.account.clone(), azure.container.clone());
+        ArchiveDestination::Azure { account, container, prefix: azure.prefix.clone() }
+    } else {
+        destination.volume_claim.as_ref()?;
+        ArchiveDestination::Directory { path: at.directory.into() }
+    };
+    Some(ArchiveConfiguration {
+        destination,
+        folder,
+        secrets: Some(at.secrets.into()),
+        encrypted: source.encryption_secret.is_some(),
+        most_held_bytes: None,
+        most_bytes_a_second: None,
+    })
+}
+
+fn sources(cluster: &Cluster) -> impl Iterator<Item = (&ArchiveSource, &'static Archived)> {
+    let archive = cluster.backup.as_ref().map(|backup| (&backup.source, &ARCHIVE));
+    let restore = cluster.restore.as_ref().map(|restore| (&restore.source, &RESTORE));
+    archive.into_iter().chain(restore)
+}
+
+pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
+    let mut volumes = Vec::new();
+    for (source, at) in sources(cluster) {
+        let secrets = source.credentials_secret().into_iter().chain(source.encryption_secret.as_deref());
+        let projected = secrets.map(|name| VolumeProjection {
+            // A broker starts without, and says what is missing: what it holds is worth more than its archive.
+            secret: Some(SecretProjection { name: name.to_owned(), optional: Some(true), items: None }),
+            ..VolumeProjection::default()
+        });
+        volumes.push(Volume {
+            name: at.secrets_volume.to_owned(),
+            projected: Some(ProjectedVolumeSource {
+                sources: Some(projected.collect()),
+                // Readable by the group that the volume is given to, and by nobody else.
+                default_mode: Some(0o440),
+            }),
+            ..Volume::default()
+        });
+        volumes.extend(source.claim().map(|claim| Volume {
+            name: at.volume.to_owned(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim.to_owned(),
+                read_only: None,
+            }),
+            ..Volume::default()
+        }));
+    }
+    volumes
+}
+
+pub(super) fn mounts(cluster: &Cluster) -> Vec<VolumeMount> {
+    let mut mounts = Vec::new();
+    for (source, at) in sources(cluster) {
+        mounts.push(mount(at.secrets_volume, at.secrets, true));
+        mounts.extend(source.claim().map(|_| mount(at.volume, at.directory, false)));
+    }
+    mounts
+}
+
+/// What of it brokers are started anew for; nothing where there is none of it.
+pub(super) fn input(cluster: &Cluster) -> Option<Value> {
+    let (archive, restore) = (archive(cluster), restore_from(cluster));
+    if archive.is_none() && restore.is_none() {
+        return None;
+    }
+    let mounted: Vec<Value> = sources(cluster)
+        .map(|(source, _)| json!([source.credentials_secret(), source.encryption_secret, source.claim()]))
+        .collect();
+    Some(json!([archive, restore, mounted]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::cluster;
+
+    const S3: &str = "{storage: {size: 1Gi}, backup: {bandwidth: 1Mi, encryptionSecret: key, destination: {s3: {bucket: b, endpoint: 'http://s', credentialsSecret: c}}}}";
+
+    #[test]
+    fn brokers_find_their_archive_and_what_it_takes() {
+        let configuration = archive(&cluster(S3)).unwrap();
+        assert_eq!(configuration.folder, "shop/orders/uid-of-orders");
+        assert_eq!(configuration.most_bytes_a_second, Some(1 << 20));
+        assert!(configuration.encrypted);
+        let volumes = volumes(&cluster(S3));
+        let sources = volumes[0].projected.as_ref().and_then(|projected| projected.sources.clone()).unwrap();
+        let names: Vec<String> = sources.into_iter().filter_map(|source| Some(source.secret?.name)).collect();
+        assert_eq!(names, ["c", "key"]);
+        assert_eq!(mounts(&cluster(S3)).len(), 1);
+        assert_eq!(input(&cluster("{storage: {size: 1Gi}}")), None);
+    }
+
+    #[test]
+    fn a_claim_is_mounted_for_both() {
+        let spec = "{storage: {size: 1Gi}, backup: {destination: {volumeClaim: {name: a}}}, restoreFrom: {destination: {volumeClaim: {name: b}}, cluster: shop/old}}";
+        let cluster = cluster(spec);
+        assert_eq!(mounts(&cluster).len(), 4);
+        let claims: Vec<String> = volumes(&cluster)
+            .into_iter()
+            .filter_map(|volume| Some(volume.persistent_volume_claim?.claim_name))
+            .collect();
+        assert_eq!(claims, ["a", "b"]);
+        assert_eq!(restore_from(&cluster).unwrap().folder, "shop/old");
+    }
+}
