@@ -78,8 +78,8 @@ pub use message_queue::{
     SecretReference, StorageSpec, TopologySpread,
 };
 pub use message_queue_status::{
-    Binding, BrokerEndpoint, Endpoint, FormationRecord, MemberRecord, MessageQueueStatus, NodeState, NodeSummary,
-    PlanWaitsFor, ShardSummary, UpdatePlan,
+    BackupSummary, Binding, BrokerEndpoint, Endpoint, FormationRecord, MemberRecord, MessageQueueStatus, NodeState,
+    NodeSummary, PlanWaitsFor, RestoredSummary, ShardSummary, UpdatePlan,
 };
 pub use network_policy::{NetworkPolicyMode, NetworkPolicySpec};
 pub use parse::{ParseError, Resource, parse_resources};

@@ -58,6 +58,14 @@ pub struct MessageQueueStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queues: Option<i64>,
 
+    /// The backups that there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupSummary>,
+
+    /// What the cluster was made of, where that is what another one had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<RestoredSummary>,
+
     /// Where clients connect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
@@ -179,6 +187,30 @@ pub enum PlanWaitsFor {
     Approval,
     /// A maintenance window.
     MaintenanceWindow,
+}
+
+/// The backups of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupSummary {
+    /// The last one that was completed.
+    pub last: String,
+    /// When that was.
+    pub last_time: Time,
+    /// A new cluster can begin with what there was at any time since this one.
+    pub recoverable_from: Time,
+}
+
+/// What a cluster was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RestoredSummary {
+    /// The folder of the other cluster in its archive.
+    pub folder: String,
+    /// What of it.
+    pub what: String,
+    /// What was left out because it was missing or damaged, a sentence each: the first twenty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// The shards of a cluster.

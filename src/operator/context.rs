@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ferrymq_api::{MessageQueue, Topic, User};
+use ferrymq_api::{Backup, MessageQueue, Topic, User};
 use futures::channel::mpsc;
 use kube::{
     Client, Resource, ResourceExt,
@@ -22,6 +22,7 @@ use crate::{
     error::{ReconcileError, chain},
     links::Links,
     message_queue::{remembered::Remembered, snapshots::Snapshots},
+    metrics::Stores,
     settings::Settings,
     user::UserLinks,
 };
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     /// All users, as the watch knows them.
     pub(crate) users: Store<User>,
     pub(crate) user_links: UserLinks,
+    /// All backups, as the watch knows them.
+    pub(crate) backups: Store<Backup>,
     /// Reconciles that did not go on, by the uid of their resource.
     pub(crate) backoff: Backoff,
     /// Objects that do not stay as they were written, by what was to be written.
@@ -57,9 +60,7 @@ impl Context {
     pub(crate) fn new(
         client: Client,
         settings: Settings,
-        clusters: Store<MessageQueue>,
-        topics: Store<Topic>,
-        users: Store<User>,
+        Stores { clusters, topics, users, backups }: Stores,
     ) -> (Self, mpsc::Receiver<ObjectRef<Topic>>) {
         let (links, looked_at) = Links::new(client.clone(), topics.clone());
         let reporter = Reporter {
@@ -78,6 +79,7 @@ impl Context {
             clusters,
             topics,
             users,
+            backups,
             backoff: Backoff::default(),
             overwritten: Backoff::default(),
             counted: Mutex::default(),

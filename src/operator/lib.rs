@@ -37,6 +37,7 @@
 //! * No finalizer is on a `MessageQueue`; those on a `Topic` and a `User` are dropped when its cluster is gone or going.
 
 mod backoff;
+mod backup;
 mod cluster_state;
 mod context;
 mod error;

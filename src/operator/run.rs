@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ferrymq_api::{ConditionType, MessageQueue, Topic, User};
+use ferrymq_api::{Backup, ConditionType, MessageQueue, Topic, User};
 use futures::{
     Stream, StreamExt,
     channel::mpsc,
@@ -36,6 +36,7 @@ use kube::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
+    backup,
     context::Context,
     error::{OperatorError, ReconcileError, chain},
     lease::Election,
@@ -169,16 +170,22 @@ fn within(
     let clusters = reflected::<MessageQueue>(&client, scope.as_deref());
     let topics = reflected::<Topic>(&client, scope.as_deref());
     let users = reflected::<User>(&client, scope.as_deref());
-    let stores = Stores { clusters: clusters.0.clone(), topics: topics.0.clone(), users: users.0.clone() };
-    let known = stores.clone();
-    let (context, looked_at) = Context::new(calls, settings.clone(), known.clusters, known.topics, known.users);
+    let backups = reflected::<Backup>(&client, scope.as_deref());
+    let stores = Stores {
+        clusters: clusters.0.clone(),
+        topics: topics.0.clone(),
+        users: users.0.clone(),
+        backups: backups.0.clone(),
+    };
+    let (context, looked_at) = Context::new(calls, settings.clone(), stores.clone());
     let (context, metrics) = (Arc::new(context), metrics.clone());
     let work = async move {
         let scope = scope.as_deref();
         let queues = message_queues(&client, scope, clusters, Arc::clone(&context), metrics.clone());
         let topics = self::topics(&client, scope, topics, looked_at, Arc::clone(&context), metrics.clone());
-        let users = self::users(&client, scope, users, context, metrics);
-        futures::future::join3(queues, topics, users).await;
+        let users = self::users(&client, scope, users, Arc::clone(&context), metrics.clone());
+        let backups = self::backups(&client, scope, backups, context, metrics);
+        futures::future::join4(queues, topics, users, backups).await;
     };
     (stores, work)
 }
@@ -345,6 +352,38 @@ async fn users(
             std::future::ready(())
         })
         .await;
+}
+
+async fn backups(
+    client: &Client,
+    scope: Option<&str>,
+    (store, stream): Reflected<Backup, impl Stream<Item = watcher::Result<Backup>> + Send + 'static>,
+    context: Arc<Context>,
+    metrics: Metrics,
+) {
+    let clusters = watcher(api::<MessageQueue>(client, scope), watcher::Config::default())
+        .default_backoff()
+        .touched_objects()
+        .predicate_filter(what_others_depend_on, PredicateConfig::default());
+    let all = store.clone();
+    Controller::for_stream(stream, store)
+        .with_config(settings_of_controllers())
+        .watches_stream(clusters, move |cluster: MessageQueue| backups_of(&all, &cluster))
+        .run(counted(metrics, "Backup", backup::reconcile), backup::after_error, context)
+        .for_each(|outcome| {
+            if let Err(error) = outcome {
+                tracing::debug!(error = %chain(&error), "a Backup");
+            }
+            std::future::ready(())
+        })
+        .await;
+}
+
+fn backups_of(all: &Store<Backup>, cluster: &MessageQueue) -> Vec<ObjectRef<Backup>> {
+    let (name, namespace) = (cluster.name_any(), cluster.namespace());
+    let all = all.state();
+    let ours = all.iter().filter(|backup| backup.spec.cluster == name && backup.namespace() == namespace);
+    ours.map(|backup| ObjectRef::from_obj(&**backup)).collect()
 }
 
 /// What of a cluster makes a difference to its topics and users.

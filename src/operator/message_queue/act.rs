@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use ferrymq_admin_api::{Client as AdminClient, Formation, Member, NewUser, Phase};
-use ferrymq_api::{Cluster, FormationRecord, MessageQueue};
-use k8s_openapi::api::core::v1::Pod;
+use ferrymq_admin_api::{Client as AdminClient, Formation, Member, NewUser, Phase, Reason as Refusal, RestoreOrder};
+use ferrymq_api::{Cluster, FormationRecord, MessageQueue, Reason};
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Preconditions},
@@ -17,6 +17,7 @@ use crate::{
     error::{ReconcileError, chain},
     links::admin_client,
     message_queue::{
+        backups,
         dereference::{Credentials, Observed},
         forming::Forming,
         machines::{self, LostVolume, Machine, MachineState},
@@ -41,7 +42,7 @@ pub(crate) struct Done {
     /// The state of the credentials that the brokers were told.
     pub(crate) credentials_version: Option<String>,
     /// Why forming did not succeed, as the broker says it.
-    pub(crate) forming_refused: Option<String>,
+    pub(crate) forming_refused: Option<(Reason, String)>,
     /// Why no broker is restarted now, where one is to be.
     pub(crate) restart_waits: Option<String>,
     /// The broker that was just restarted.
@@ -85,7 +86,7 @@ pub(crate) async fn carry_out(
             }
             Err(error) => {
                 tracing::warn!(cluster = %cluster.name, error = %chain(&error), "the cluster is not formed yet");
-                done.forming_refused = Some(chain(&error));
+                done.forming_refused = Some((refusal(cluster, &error), chain(&error)));
             }
         },
         Forming::Finish => {
@@ -99,6 +100,7 @@ pub(crate) async fn carry_out(
     reclaim::reclaim(cluster, observed, context).await?;
     volumes::grow(resource, cluster, observed, context, done).await?;
     if matches!(plan.forming, Forming::Finish | Forming::Done) {
+        backups::carry_out(resource, cluster, observed, Timestamp::now(), context).await?;
         done.credentials_version = tell_credentials(resource, cluster, observed).await;
         done.scale_refused = scaling::carry_out(resource, cluster, observed, &plan.scale.step, context).await?;
         if let Some(LostVolume::GiveUp(ordinal)) = plan.lost_volume {
@@ -132,12 +134,27 @@ async fn form(cluster: &Cluster, record: &FormationRecord, observed: &Observed) 
         members: members.collect(),
         default_mirrors: mirrors,
         users: vec![user(observed)],
-        restore: None,
+        restore: cluster.restore.as_ref().map(|restore| RestoreOrder {
+            backup: restore.backup.clone(),
+            time: restore.time,
+            allow_partial: restore.allow_partial,
+        }),
     };
     let is_there = |member: &&Member| observed.node(member.ordinal).is_some_and(|node| node.uuid == member.uuid);
     let member = formation.members.iter().find(is_there).ok_or(ReconcileError::NoMember)?;
     let client = client(observed, member.ordinal)?.ok_or(ReconcileError::NoMember)?;
     Ok(client.with_timeout(FORMING_PATIENCE).form(&formation).await?)
+}
+
+/// What kind of refusal it is where a cluster is not formed.
+fn refusal(cluster: &Cluster, error: &ReconcileError) -> Reason {
+    let ReconcileError::Broker(error) = error else { return Reason::FormationRefused };
+    match error.refusal().map(|refusal| refusal.reason) {
+        Some(Refusal::NotRestored) => Reason::RestoreRefused,
+        // The archive is being read.
+        Some(Refusal::Unavailable) if cluster.restore.is_some() => Reason::Restoring,
+        _ => Reason::FormationRefused,
+    }
 }
 
 fn user(observed: &Observed) -> NewUser {

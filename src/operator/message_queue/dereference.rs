@@ -2,11 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
 use ferrymq_admin_api::{CallError, ClusterStatus, NodeStatus, Phase, Reason as Refusal};
-use ferrymq_api::{MessageQueue, NetworkPolicyMode, TlsMode};
+use ferrymq_api::{Backup, MessageQueue, NetworkPolicyMode, TlsMode};
 use ferrymq_tls::Trust;
 use futures::future::join_all;
 use k8s_openapi::{
@@ -77,6 +78,8 @@ pub(crate) struct Observed {
     pub(crate) view: Option<ClusterStatus>,
     /// Why there is no view, where a broker serves and was asked.
     pub(crate) view_error: Option<String>,
+    /// Its backups.
+    pub(crate) backups: Vec<Arc<Backup>>,
 }
 
 /// What Kubernetes said of an object.
@@ -146,10 +149,19 @@ pub(crate) async fn read(resource: &MessageQueue, context: &Context) -> Result<O
         }
     };
     if observed.resource.is_some() {
+        observed.backups = backups(resource, context);
         (observed.brokers, observed.strangers) = brokers(&observed.pods, &observed.credentials).await;
         (observed.view, observed.view_error) = view(&observed.pods, &observed.brokers, &observed.credentials).await;
     }
     Ok(observed)
+}
+
+/// The backups of a cluster, as the watch has them.
+fn backups(resource: &MessageQueue, context: &Context) -> Vec<Arc<Backup>> {
+    let (name, namespace) = (resource.name_any(), resource.namespace());
+    let mut backups = context.backups.state();
+    backups.retain(|backup| backup.spec.cluster == name && backup.namespace() == namespace);
+    backups
 }
 
 /// What Kubernetes has.

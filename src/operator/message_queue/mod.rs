@@ -2,6 +2,7 @@
 
 pub(crate) mod act;
 pub(crate) mod apply;
+mod backups;
 pub(crate) mod build;
 pub(crate) mod certificates;
 pub(crate) mod dereference;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ferrymq_admin_api::{DiskUse, NodeStatus, Phase, ShardView};
 use ferrymq_api::{
     Binding, Cluster, ConditionType, MessageQueue, MessageQueueStatus, NodeState, NodeSummary, PlanWaitsFor, Reason,
-    ShardSummary, UpdatePlan, condition,
+    RestoredSummary, ShardSummary, UpdatePlan, condition,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Api, ResourceExt, api::PostParams};
@@ -15,6 +15,7 @@ use crate::{
     error::ReconcileError,
     message_queue::{
         act::Done,
+        backups,
         dereference::Observed,
         endpoints,
         plan::Plan,
@@ -55,6 +56,8 @@ pub(crate) fn of(
         shards: view.map(|view| shards(&view.shards)).or(before.shards),
         messages: view.map(|view| big(view.messages)).or(before.messages),
         queues: view.map(|view| big(view.queues)).or(before.queues),
+        backup: backups::summary(observed).or(before.backup),
+        restored: restored(observed).or(before.restored),
         endpoints: endpoints::of(cluster, observed, plan.scale.replicas),
         binding: Some(Binding { name: names::default_user_secret(&cluster.name) }),
         conditions: verdicts
@@ -105,6 +108,15 @@ fn changed(
         conditions.push(new);
     }
     MessageQueueStatus { observed_generation: generation, conditions, ..before }
+}
+
+/// What the cluster was made of, as a broker says.
+fn restored(observed: &Observed) -> Option<RestoredSummary> {
+    const MOST: usize = 20;
+    let views = observed.brokers.values().filter_map(|answer| answer.as_ref().ok()?.restoration.as_ref());
+    let view = views.into_iter().next()?;
+    let missing = view.missing.iter().take(MOST).cloned().collect();
+    Some(RestoredSummary { folder: view.folder.clone(), what: view.what.clone(), missing })
 }
 
 fn update_plan(cluster: &Cluster, update: &Update) -> UpdatePlan {

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use ferrymq_admin_api::{Phase, ShardView};
 use ferrymq_api::{Approval, Cluster, ConditionType, FormationRecord, Reason};
+use k8s_openapi::jiff::Timestamp;
 
 use crate::{
     message_queue::{
         act::Done,
+        backups,
         dereference::Observed,
         endpoints,
         forming::Forming,
@@ -59,7 +61,9 @@ pub(crate) fn judge(
     let stalled = stalled(plan, done, &troubles, &ready, &update);
     let object_going = trouble::of_objects(observed);
     let reconciling = reconciling(cluster, done, &ready, &stalled, [&scale, &storage, &update, &exposed], object_going);
-    vec![ready, reconciling, stalled, replication, scale, storage, update, certificates, exposed]
+    let mut verdicts = vec![ready, reconciling, stalled, replication, scale, storage, update, certificates, exposed];
+    verdicts.extend(backups::judge(cluster, observed, Timestamp::now()));
+    verdicts
 }
 
 fn ready(
@@ -89,9 +93,12 @@ fn ready(
         let more = if more == 0 { String::new() } else { format!(" (and {more} more like it)") };
         return not(worst.reason, format!("{}{more}", worst.message));
     }
+    if let Some((reason, message)) = restoring(observed) {
+        return not(reason, message);
+    }
     match (&plan.forming, &done.forming_refused) {
-        (_, Some(refused)) => {
-            return not(Reason::FormationRefused, format!("the cluster is not formed yet: {refused}"));
+        (_, Some((reason, refused))) => {
+            return not(*reason, format!("the cluster is not formed yet: {refused}"));
         }
         (Forming::Wait(sentence), _) => return not(Reason::WaitingForBrokers, sentence.clone()),
         (Forming::Adopt(record), _) => {
@@ -122,6 +129,17 @@ fn ready(
     }
     let brokers = if count == 1 { "1 broker serves".to_owned() } else { format!("{count} brokers serve") };
     verdict(ConditionType::Ready, true, Reason::AllServing, format!("{brokers}, every shard is in sync"))
+}
+
+/// How far the cluster is with what it begins with, where it has not all of that yet.
+fn restoring(observed: &Observed) -> Option<(Reason, String)> {
+    let views = observed.brokers.values().filter_map(|answer| answer.as_ref().ok()?.restoration.as_ref());
+    let view = views.filter(|view| view.left > 0).max_by_key(|view| view.problems.len())?;
+    let far = format!("{} of {} shards are restored from {}", view.shards - view.left, view.shards, view.folder);
+    match view.problems.first() {
+        Some(problem) => Some((Reason::RestoreRefused, format!("{far}; {problem}"))),
+        None => Some((Reason::Restoring, far)),
+    }
 }
 
 /// Why a broker does not serve.

@@ -127,7 +127,7 @@ fn of_clusters<'a>(
 
 /// Watches that know of one of each.
 pub(super) fn sample() -> Stores {
-    Stores { clusters: store(CLUSTER), topics: store(TOPIC), users: store(USER) }
+    Stores { clusters: store(CLUSTER), topics: store(TOPIC), users: store(USER), backups: reflector::store().0 }
 }
 
 const CLUSTER: &str = r#"{"metadata": {"name": "orders", "namespace": "shop"}, "spec": {"storage": {"size": "1Gi"}},

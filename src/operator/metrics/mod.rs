@@ -16,7 +16,7 @@ use std::{
     time::Instant,
 };
 
-use ferrymq_api::{MessageQueue, Topic, User};
+use ferrymq_api::{Backup, MessageQueue, Topic, User};
 use kube::runtime::reflector::Store;
 use prometheus_client::{
     encoding::text,
@@ -56,6 +56,7 @@ pub(crate) struct Stores {
     pub(crate) clusters: Store<MessageQueue>,
     pub(crate) topics: Store<Topic>,
     pub(crate) users: Store<User>,
+    pub(crate) backups: Store<Backup>,
 }
 
 impl Default for Metrics {
