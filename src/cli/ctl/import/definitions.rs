@@ -48,6 +48,9 @@ pub(super) struct Queue {
     /// Bytes of their bodies, likewise.
     #[serde(default)]
     pub(super) message_bytes: u64,
+    /// How often a quorum queue hands out a message before it drops it; a text where there is no limit.
+    #[serde(default)]
+    pub(super) delivery_limit: Value,
 }
 
 fn classic() -> String {

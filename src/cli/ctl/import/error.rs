@@ -83,10 +83,24 @@ pub enum ImportError {
         /// What is wrong with it, and what to do.
         reason: String,
     },
+    /// Reading without acknowledging brings a message nearer to where RabbitMQ drops it.
+    #[error(
+        "queue '{queue}' has messages that RabbitMQ handed out {deliveries} times and drops after {limit}, and a copy counts as \
+         one time; move them without --copy, or give the queue a higher delivery-limit by a policy"
+    )]
+    WornOut {
+        /// The queue.
+        queue: String,
+        /// How often one was handed out.
+        deliveries: u64,
+        /// How often it may be.
+        limit: u64,
+    },
     /// What was copied is not what RabbitMQ has now.
     #[error(
         "queue '{queue}' in RabbitMQ no longer begins with the {copied} messages that were copied before, so that it cannot \
-         be gone on; empty the queue in FerryMQ and give another --state to copy it anew"
+         be gone on: somebody consumes from it, or it is a quorum queue that got back what a reader held when it was \
+         killed. Empty the queue in FerryMQ and give another --state to copy it anew"
     )]
     Changed {
         /// The queue.

@@ -3,14 +3,16 @@
 use lapin::{
     BasicProperties,
     message::Delivery,
-    types::{FieldTable, ShortString},
+    types::{AMQPValue, FieldTable, ShortString},
 };
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 
 /// What RabbitMQ's quorum queues add to a message that they hand out again; it is not the publisher's.
-const ADDED: [&str; 2] = ["x-delivery-count", "x-acquired-count"];
+const ADDED: [&str; 2] = [DELIVERIES, "x-acquired-count"];
+/// How often it was handed out and came back.
+const DELIVERIES: &str = "x-delivery-count";
 /// Where else a message was to go when it was published. It has gone there; FerryMQ refuses them.
 const COPIES: [&str; 2] = ["CC", "BCC"];
 
@@ -47,6 +49,8 @@ pub(super) struct Message {
     /// Of routing key, properties and body, as FerryMQ has them.
     pub(super) digest: Digest,
     pub(super) without: Without,
+    /// How often it was handed out before, where its queue counts that.
+    pub(super) deliveries: u64,
 }
 
 impl Message {
@@ -56,7 +60,9 @@ impl Message {
         // Writing what has no length of its own into memory cannot fail.
         let written = postcard::to_stdvec(&properties).unwrap_or_default();
         let digest = Digest::of(&[delivery.routing_key.as_str().as_bytes(), &written, &delivery.data]);
+        let counted = delivery.properties.headers().as_ref().and_then(|headers| headers.inner().get(DELIVERIES));
         Self {
+            deliveries: counted.map_or(0, whole),
             tag: delivery.delivery_tag,
             redelivered: delivery.redelivered,
             exchange: delivery.exchange,
@@ -72,6 +78,21 @@ impl Message {
     pub(super) fn bytes(&self) -> u64 {
         u64::try_from(self.body.len()).unwrap_or(u64::MAX)
     }
+}
+
+/// A whole number, of whichever size; 0 where it is none.
+fn whole(value: &AMQPValue) -> u64 {
+    let number = match value {
+        AMQPValue::ShortShortInt(number) => i64::from(*number),
+        AMQPValue::ShortShortUInt(number) => i64::from(*number),
+        AMQPValue::ShortInt(number) => i64::from(*number),
+        AMQPValue::ShortUInt(number) => i64::from(*number),
+        AMQPValue::LongInt(number) => i64::from(*number),
+        AMQPValue::LongUInt(number) => i64::from(*number),
+        AMQPValue::LongLongInt(number) => *number,
+        _ => 0,
+    };
+    u64::try_from(number).unwrap_or(0)
 }
 
 /// The properties that FerryMQ takes.
@@ -123,8 +144,6 @@ fn headers_taken(given: &FieldTable, without: &mut Without) -> FieldTable {
 
 #[cfg(test)]
 mod tests {
-    use lapin::types::AMQPValue;
-
     use super::*;
 
     fn message(properties: BasicProperties) -> Message {
@@ -177,7 +196,7 @@ mod tests {
         let first = message(BasicProperties::default());
         let again =
             message(BasicProperties::default().with_headers(headers(&["x-delivery-count", "x-acquired-count"])));
-        assert_eq!(first.digest, again.digest);
+        assert_eq!((first.digest, first.deliveries, again.deliveries), (again.digest, 0, 7));
         let other = message(BasicProperties::default().with_headers(headers(&[])));
         assert_ne!(first.digest, other.digest);
     }

@@ -66,6 +66,9 @@ use self::{
 };
 use super::Answer;
 
+/// The longest that messages that were given back may take to be there again.
+const COMING_BACK: Duration = Duration::from_secs(5);
+
 /// What it takes to move messages.
 struct Errand {
     of: Move,
@@ -133,24 +136,30 @@ async fn messages(errand: &Errand, links: &mut Links, plan: &Plan) -> Result<Vec
     for queue in plan.queues.iter().filter(|queue| queue.has_messages) {
         let reached = mover::run(errand, links, queue).await?;
         let (from, to) = links.both()?;
-        let left = from.count(&from.channel().await?, &reached.queue).await?.messages;
-        let now = all_there(to, &reached).await?;
+        let left = still_there(from, &reached).await?;
+        let now = all_there(to, &reached.queue, reached.there_before + reached.moved, false).await?;
         let verified = if errand.verify { Some(verify(errand, to, &reached, now).await?) } else { None };
         rows.push(Row { reached, left, now, verified });
     }
     Ok(rows)
 }
 
-/// What FerryMQ has, once it counts what it confirmed: a broker that leads the queue may be a moment ahead of the one that
-/// is asked. Where programs consume from it, what there is now.
-async fn all_there(to: &Link, reached: &Reached) -> Result<Count, ImportError> {
-    let (channel, began) = (to.channel().await?, Instant::now());
+/// What RabbitMQ still has of a queue.
+async fn still_there(from: &Link, reached: &Reached) -> Result<u64, ImportError> {
+    let expected = if reached.of.copy { reached.moved } else { 0 };
+    Ok(all_there(from, &reached.queue, expected, true).await?.messages)
+}
+
+/// What a queue has, once that is as many as expected: what was held comes back a moment after it is given back, and a
+/// broker that leads a queue may be a moment ahead of the one that is asked. Where programs consume from it, what there is.
+async fn all_there(link: &Link, queue: &str, expected: u64, whoever_consumes: bool) -> Result<Count, ImportError> {
+    let (channel, began) = (link.channel().await?, Instant::now());
     loop {
-        let now = to.settled_count(&channel, &reached.queue).await?;
-        let expected = reached.there_before + reached.moved;
-        if now.messages >= expected || now.consumers > 0 || began.elapsed() >= Duration::from_secs(2) {
+        let now = link.count(&channel, queue).await?;
+        if now.messages >= expected || (now.consumers > 0 && !whoever_consumes) || began.elapsed() >= COMING_BACK {
             return Ok(now);
         }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -168,7 +177,7 @@ async fn verify(errand: &Errand, to: &Link, reached: &Reached, now: Count) -> Re
     }
     let found = walk(to, reached, errand.user(), Window::new(errand.window, 0), 0).await?;
     // They are back before anybody looks.
-    all_there(to, reached).await?;
+    all_there(to, &reached.queue, expected, false).await?;
     if found.holds(reached) {
         return Ok(String::new());
     }

@@ -20,10 +20,9 @@ use super::{
     digest::Digest,
     link::Link,
     links::Links,
-    message::Message,
+    message::{Message, Without},
     plan::NewQueue,
     reader::Reader,
-    resume::{self, Head, Verdict},
     state::{Reached, Stage},
     walk::walk,
     window::Window,
@@ -80,14 +79,16 @@ async fn attempt(
             (Reached::begun(&errand.of, &queue.name, left, there), left)
         }
     };
-    let mut mover = Mover { errand, to, reader, writer, window, reached };
-    let CaughtUp { waiting, there } = mover.catch_up(left).await?;
+    let limit = queue.delivery_limit.filter(|_| errand.of.copy);
+    let mut mover = Mover { errand, to, reader, writer, window, reached, limit };
+    mover.catch_up(left).await?;
     if !errand.of.copy {
         // A copy ends where it was to end at first, however often it is begun.
-        let now = mover.reached.moved + left.saturating_sub(there);
+        let known = u64::try_from(mover.reached.known.len()).unwrap_or(u64::MAX);
+        let now = mover.reached.moved + left.saturating_sub(known);
         mover.reached.goal = *goal.get_or_insert(now);
     }
-    mover.carry_on(waiting).await
+    mover.carry_on().await
 }
 
 /// A queue that is being moved.
@@ -98,50 +99,37 @@ struct Mover<'a> {
     writer: Writer<'a>,
     window: Window,
     reached: Reached,
-}
-
-/// What was in doubt is no longer.
-struct CaughtUp {
-    /// Messages that were read for it and are not in FerryMQ.
-    waiting: Vec<Message>,
-    /// How many before them are.
-    there: u64,
+    /// How often RabbitMQ hands out a message that is given back, before it drops it.
+    limit: Option<u64>,
 }
 
 impl Mover<'_> {
-    /// Finds out what became of what was under way when this was stopped.
-    async fn catch_up(&mut self, left: u64) -> Result<CaughtUp, ImportError> {
-        if self.errand.of.copy {
-            self.pass_over_copied().await?;
-        }
-        let (mut heads, verdict) = match self.reached.stage.clone() {
-            Stage::Settled => (Vec::new(), Verdict::default()),
+    /// Finds out what became of what was under way when this was stopped; RabbitMQ has `left` messages.
+    async fn catch_up(&mut self, left: u64) -> Result<(), ImportError> {
+        match self.reached.stage.clone() {
+            Stage::Settled => {}
             Stage::Publishing { count } => {
                 let stored = self.stored(count).await?;
-                let heads = self.read(stored.len()).await?;
-                let verdict = resume::after_publishing(&stored, &known(&heads));
-                for message in heads.iter().take(verdict.there) {
-                    self.reached.add(&message.digest, message.bytes(), message.without);
+                for (digest, bytes) in &stored {
+                    self.reached.add(digest, *bytes, Without::default());
                 }
-                (heads, verdict)
+                if !self.errand.of.copy {
+                    self.reached.known.add_stored(stored.into_iter().map(|(digest, _)| digest));
+                }
             }
             Stage::Confirmed { messages } => {
-                let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-                let all_there = (self.reached.moved + left).saturating_sub(count) >= self.reached.goal;
-                let heads = self.read(messages.len().saturating_mul(2)).await?;
-                let verdict = resume::after_confirming(&messages, &known(&heads), all_there);
-                (heads, verdict)
+                let known = u64::try_from(messages.len() + self.reached.known.len()).unwrap_or(u64::MAX);
+                let unless_taken = (self.reached.goal + known).saturating_sub(self.reached.moved);
+                let doubled = self.reached.known.add_confirmed(messages, left, unless_taken);
+                self.reached.doubled += u64::try_from(doubled).unwrap_or(u64::MAX);
             }
-        };
-        self.reached.doubled += u64::try_from(verdict.doubled).unwrap_or(u64::MAX);
-        let waiting = heads.split_off(verdict.there);
-        self.acknowledge(&heads).await?;
+        }
         self.settled()?;
-        Ok(CaughtUp { waiting, there: u64::try_from(verdict.there).unwrap_or(u64::MAX) })
+        if self.errand.of.copy { self.pass_over_copied().await } else { Ok(()) }
     }
 
     /// What FerryMQ stored of `count` messages that it did not confirm.
-    async fn stored(&mut self, count: u64) -> Result<Vec<Digest>, ImportError> {
+    async fn stored(&mut self, count: u64) -> Result<Vec<(Digest, u64)>, ImportError> {
         let Reached { queue, there_before, moved, .. } = &self.reached;
         let now = self.to.settled_count(&self.to.channel().await?, queue).await?;
         let confirmed = there_before + moved;
@@ -182,22 +170,19 @@ impl Mover<'_> {
         if digest == self.reached.digest { Ok(()) } else { Err(changed(&self.reached)) }
     }
 
-    /// Moves messages, those first that were read already, until the goal is reached or there are no more.
-    async fn carry_on(mut self, mut waiting: Vec<Message>) -> Result<Reached, ImportError> {
+    /// Moves messages until the goal is reached, or there are no more.
+    async fn carry_on(mut self) -> Result<Reached, ImportError> {
         loop {
             let left = usize::try_from(self.reached.goal.saturating_sub(self.reached.moved)).unwrap_or(usize::MAX);
-            if self.errand.of.copy {
-                waiting.truncate(left);
-            }
-            if waiting.is_empty() {
-                waiting = self.read(left.min(self.window.size().into())).await?;
-            }
-            if waiting.is_empty() {
+            let most = left.saturating_add(self.reached.known.len()).min(self.window.size().into());
+            let messages = self.read(most).await?;
+            if messages.is_empty() {
                 break;
             }
-            self.carry(&waiting).await?;
-            waiting.clear();
+            self.carry(&messages).await?;
         }
+        self.reached.known.forget();
+        self.settled()?;
         self.writer.finish().await?;
         self.reader.give_back().await;
         Ok(self.reached)
@@ -205,19 +190,21 @@ impl Mover<'_> {
 
     /// Moves one slice.
     async fn carry(&mut self, messages: &[Message]) -> Result<(), ImportError> {
-        let count = u64::try_from(messages.len()).unwrap_or(u64::MAX);
-        self.reached.stage = Stage::Publishing { count };
-        self.errand.folder.write(&self.reached, false)?;
-        self.writer.publish(messages).await?;
-        for message in messages {
+        let mut known = self.reached.known.clone();
+        let is_new = |message: &&Message| !known.take(&message.digest, message.redelivered);
+        let new: Vec<&Message> = messages.iter().filter(is_new).collect();
+        if !new.is_empty() {
+            self.reached.stage = Stage::Publishing { count: u64::try_from(new.len()).unwrap_or(u64::MAX) };
+            self.errand.folder.write(&self.reached, false)?;
+            self.writer.publish(&new).await?;
+        }
+        for message in new {
             self.reached.add(&message.digest, message.bytes(), message.without);
         }
-        if self.errand.of.copy {
-            self.reached.stage = Stage::Settled;
-            self.errand.folder.write(&self.reached, true)?;
-        } else {
+        if !self.errand.of.copy {
             let messages = messages.iter().map(|message| message.digest).collect();
             self.reached.stage = Stage::Confirmed { messages };
+            self.reached.known = known;
             self.errand.folder.write(&self.reached, true)?;
         }
         self.acknowledge(messages).await?;
@@ -249,10 +236,13 @@ impl Mover<'_> {
         let user = self.errand.user();
         let messages: Vec<_> = slice.into_iter().map(|delivery: Delivery| Message::new(delivery, user)).collect();
         self.window.learn(messages.len(), messages.iter().map(Message::bytes).sum());
-        Ok(messages)
+        // At half of it, as to see this is one time more.
+        let deliveries = messages.iter().map(|message| message.deliveries).max().unwrap_or(0);
+        match self.limit {
+            Some(limit) if deliveries >= limit.div_ceil(2) => {
+                Err(ImportError::WornOut { queue: self.reached.queue.clone(), deliveries, limit })
+            }
+            _ => Ok(messages),
+        }
     }
-}
-
-fn known(messages: &[Message]) -> Vec<Head> {
-    messages.iter().map(|message| Head { digest: message.digest, redelivered: message.redelivered }).collect()
 }

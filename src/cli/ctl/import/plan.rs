@@ -51,6 +51,8 @@ pub(super) struct NewQueue {
     pub(super) has_messages: bool,
     /// Bytes of a message in the mean; 0 where that is not known.
     pub(super) mean_bytes: u64,
+    /// How often RabbitMQ hands out a message of it before it drops it.
+    pub(super) delivery_limit: Option<u64>,
 }
 
 /// A binding to be made.
@@ -150,6 +152,7 @@ fn plan_queue(queue: &Queue, plan: &mut Plan) {
         arguments,
         has_messages: !stream,
         mean_bytes: queue.message_bytes.checked_div(queue.messages).unwrap_or(0),
+        delivery_limit: queue.delivery_limit.as_u64(),
     });
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{ImportError, digest::Digest, message::Without};
+use super::{ImportError, digest::Digest, message::Without, resume::Known};
 
 /// The layout of these files.
 const VERSION: u32 = 1;
@@ -58,6 +58,8 @@ pub(super) struct Reached {
     pub(super) digest: Digest,
     /// What is under way.
     pub(super) stage: Stage,
+    /// Messages that are counted as moved, and that RabbitMQ has all the same.
+    pub(super) known: Known,
     /// Messages that may be in FerryMQ twice.
     pub(super) doubled: u64,
     pub(super) without: Without,
@@ -74,7 +76,7 @@ pub(super) enum Stage {
         /// How many at most.
         count: u64,
     },
-    /// FerryMQ has these, which are counted as moved, and RabbitMQ may know that or not.
+    /// FerryMQ has these, which are counted as moved, and RabbitMQ has taken their acknowledgement or not.
     Confirmed {
         /// Their digests.
         messages: Vec<Digest>,
@@ -169,6 +171,7 @@ impl Reached {
             bytes: 0,
             digest: Digest::default(),
             stage: Stage::Settled,
+            known: Known::default(),
             doubled: 0,
             without: Without::default(),
         }

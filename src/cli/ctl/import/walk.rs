@@ -11,8 +11,8 @@ pub(super) struct Found {
     pub(super) messages: u64,
     /// The digest of as many as were moved.
     pub(super) digest: Digest,
-    /// The first ones behind these.
-    pub(super) behind: Vec<Digest>,
+    /// The first ones behind these, and bytes of their bodies.
+    pub(super) behind: Vec<(Digest, u64)>,
 }
 
 impl Found {
@@ -49,7 +49,7 @@ pub(super) async fn walk(
             let message = Message::new(delivery, user);
             bytes += message.bytes();
             if found.messages >= end {
-                found.behind.push(message.digest);
+                found.behind.push((message.digest, message.bytes()));
             } else if found.messages >= reached.there_before {
                 found.digest = found.digest.followed_by(&message.digest);
             }

@@ -32,7 +32,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     ///
     /// Where one is refused, or not confirmed in time, or the connection is lost: any first part of them may be there then.
-    pub(super) async fn publish(&mut self, messages: &[Message]) -> Result<(), ImportError> {
+    pub(super) async fn publish(&mut self, messages: &[&Message]) -> Result<(), ImportError> {
         let patience = self.link.patience;
         let all = async {
             let mut confirms = Vec::with_capacity(messages.len());
