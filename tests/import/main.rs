@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `rabbit.rs` | the RabbitMQ that `cargo xtask test import` started, a virtual host for each test |
+//! | `wire.rs` | what is between it and the import, and can be cut |
 //! | `import.rs` | the command, its runs, and how far they are |
 //! | `goods.rs` | messages that tell which they are |
 //! | `main.rs` | the tests |
@@ -15,6 +16,7 @@ mod dev;
 mod goods;
 mod import;
 mod rabbit;
+mod wire;
 
 use dev::{Home, small_shop};
 use import::{Import, told};
@@ -23,6 +25,7 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use rabbit::Rabbit;
+use wire::Wire;
 
 /// The three queues of a shop, of which one is large.
 const QUEUES: [(&str, &str, u64); 3] =
@@ -94,15 +97,36 @@ async fn a_copy_leaves_all_where_it_is_and_can_be_killed_as_well() {
     }
 }
 
+/// A quorum queue puts what it gets back behind what it got back before, which here is everything.
+#[tokio::test]
+async fn what_rabbitmq_hands_out_in_another_order_after_a_kill_comes_once() {
+    let (rabbit, home) = (Rabbit::with("turned"), Home::with(&small_shop()));
+    let _dev = home.start();
+    let (_connection, channel) = rabbit.channel().await;
+    goods::declare(&channel, "paid", "quorum").await;
+    goods::put(&channel, "paid", 0..3000).await;
+    Import::new(&rabbit, &home).succeeds(&["--copy"]);
+    let import = Import::new(&rabbit, &home);
+    for moved in (300..3000).step_by(300) {
+        let mut running = import.start(&["--window", "30"]);
+        assert!(import.wait_for(&mut running, moved), "it ended before it was killed");
+        running.kill();
+    }
+    let end = import.succeeds(&["--verify"]);
+    assert!(!end.contains("twice"), "{end}");
+    assert_eq!(row(&end, "paid"), ["3000", "3000", "0", "3000", "6000", "yes"], "{end}");
+}
+
 #[tokio::test]
 async fn connections_that_are_cut_on_either_side_are_opened_again() {
     let (rabbit, home) = (Rabbit::with("cut"), Home::with(&small_shop()));
     let dev = home.start();
     full(&rabbit, 4).await;
-    let import = Import::new(&rabbit, &home);
+    let wire = Wire::to(&rabbit.uri());
+    let import = Import::new(&rabbit, &home).from(&wire.uri(&rabbit.uri()));
     let mut running = import.start(&["--window", "10", "--verify"]);
     assert!(import.wait_for(&mut running, 300), "it ended before it was cut off");
-    rabbit.cut_off();
+    wire.cut();
     assert!(import.wait_for(&mut running, import.reached().moved + 300), "it ended before FerryMQ was killed");
     dev.signal("KILL");
     drop(dev);

@@ -4,7 +4,7 @@ use std::{
     env,
     io::{Read, Write},
     net::TcpStream,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use lapin::{Channel, Connection, ConnectionProperties};
@@ -35,21 +35,6 @@ impl Rabbit {
 
     pub(crate) async fn channel(&self) -> (Connection, Channel) {
         channel(&self.uri()).await
-    }
-
-    /// Cuts off whoever is connected.
-    pub(crate) fn cut_off(&self) {
-        let began = Instant::now();
-        let mut cut = 0;
-        while cut == 0 {
-            let list: serde_json::Value = serde_json::from_str(&must("GET", "/api/connections", "")).unwrap();
-            for one in list.as_array().unwrap() {
-                let name = one["name"].as_str().unwrap().replace(' ', "%20").replace('>', "%3E").replace(':', "%3A");
-                // It may be one that is gone.
-                cut += u32::from(ask("DELETE", &format!("/api/connections/{name}"), "").0 == 204);
-            }
-            assert!(began.elapsed() < PATIENCE, "nobody is connected: {list}");
-        }
     }
 }
 

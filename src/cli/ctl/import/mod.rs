@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `arguments.rs`, `side.rs` | what is typed; where both sides are |
 //! | `management.rs`, `definitions.rs` | what RabbitMQ says is declared |
-//! | `plan.rs`, `declare.rs` | what is to be made of that, and what not; makes it |
+//! | `plan.rs`, `rest.rs`, `declare.rs` | what is to be made of that, and what not; makes it |
 //! | `link.rs`, `links.rs` | connections, and the lock that goes with each |
 //! | `reader.rs`, `writer.rs`, `window.rs` | reads slices of a queue; publishes them; how large they are |
 //! | `message.rs`, `digest.rs` | a message as FerryMQ takes it; digests |
@@ -39,6 +39,7 @@ mod plan;
 mod progress;
 mod reader;
 mod report;
+mod rest;
 mod resume;
 mod side;
 mod state;

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::definitions::{Binding, Definitions, Exchange, Queue};
+use super::{
+    definitions::{Binding, Definitions, Exchange, Queue},
+    rest,
+};
 
 /// Arguments of a queue that FerryMQ has as well.
 const TAKEN: [&str; 2] = ["x-queue-type", "x-quorum-initial-group-size"];
@@ -72,7 +75,7 @@ pub(super) struct Left {
 }
 
 impl Plan {
-    fn leave(&mut self, kind: &'static str, name: &str, why: impl Into<String>) {
+    pub(super) fn leave(&mut self, kind: &'static str, name: &str, why: impl Into<String>) {
         self.left.push(Left { kind, name: name.to_owned(), why: why.into() });
     }
 }
@@ -100,7 +103,7 @@ pub(super) fn plan(definitions: &Definitions, only: &[String]) -> Plan {
         plan_binding(binding, definitions, &mut plan);
     }
     if only.is_empty() {
-        leave_the_rest(definitions, &mut plan);
+        rest::leave(definitions, &mut plan);
     }
     plan
 }
@@ -216,37 +219,6 @@ fn plan_binding(binding: &Binding, definitions: &Definitions, plan: &mut Plan) {
     });
 }
 
-/// What FerryMQ keeps elsewhere, or has not.
-fn leave_the_rest(definitions: &Definitions, plan: &mut Plan) {
-    let hidden = "not seen: only an administrator may (rabbitmqctl set_user_tags USER administrator)";
-    match &definitions.policies {
-        Some(policies) => {
-            for policy in policies {
-                let definition = Value::Object(policy.definition.clone());
-                let why = format!("FerryMQ has no policies; this one gives '{}' {definition}", policy.pattern);
-                plan.leave("policy", &policy.name, why);
-            }
-        }
-        None => plan.leave("policies", "", hidden),
-    }
-    match (&definitions.users, &definitions.permissions) {
-        (Some(users), Some(permissions)) => {
-            for permission in permissions {
-                let Some(user) = users.iter().find(|user| user.name == permission.user) else { continue };
-                let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-                let why = format!(
-                    "write a User with `permissions: [{{configure: {}, write: {}, read: {}}}]`; it gets a password of its own",
-                    quoted(&permission.configure),
-                    quoted(&permission.write),
-                    quoted(&permission.read)
-                );
-                plan.leave("user", &user.name, why);
-            }
-        }
-        _ => plan.leave("users", "", hidden),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -337,17 +309,5 @@ mod tests {
                 ("users", ""),
             ]
         );
-    }
-
-    #[test]
-    fn who_may_do_what_is_said_as_it_is_written_here() {
-        let mut all = definitions("[]", "[]", "[]");
-        all.policies = Some(Vec::new());
-        all.users = serde_json::from_str(r#"[{"name":"billing","tags":[]}]"#).unwrap();
-        all.permissions =
-            serde_json::from_str(r#"[{"user":"billing","vhost":"/","configure":"","write":"^o'k$","read":".*"}]"#)
-                .unwrap();
-        let plan = plan(&all, &[]);
-        assert!(why(&plan)[0].contains("{configure: '', write: '^o''k$', read: '.*'}"), "{plan:?}");
     }
 }
