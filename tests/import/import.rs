@@ -109,8 +109,18 @@ impl Import {
 
     /// Waits until so many messages are moved; false where the run ended before.
     pub(crate) fn wait_for(&self, running: &mut Running, moved: u64) -> bool {
+        self.wait_until(running, moved, |_| true)
+    }
+
+    /// Waits until so many messages are moved, and others are on their way to FerryMQ; false where the run ended before.
+    pub(crate) fn wait_for_publishing(&self, running: &mut Running, moved: u64) -> bool {
+        self.wait_until(running, moved, |stage| stage == "publishing")
+    }
+
+    fn wait_until(&self, running: &mut Running, moved: u64, is_stage: impl Fn(&str) -> bool) -> bool {
         let began = Instant::now();
-        while self.reached().moved < moved {
+        let is_there = |reached: Reached| reached.moved >= moved && is_stage(&reached.stage);
+        while !is_there(self.reached()) {
             if running.child.as_mut().unwrap().try_wait().unwrap().is_some() {
                 return false;
             }
