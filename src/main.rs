@@ -145,7 +145,7 @@ async fn broker(config: PathBuf) -> anyhow::Result<()> {
 /// Services log as JSON; what people type logs only what goes wrong. `FERRYMQ_LOG` asks for more.
 fn log(command: &Command) {
     let service = matches!(command, Command::Operator | Command::Broker { .. });
-    let default = if service { "info,openraft=error" } else { "error,openraft=off" };
+    let default = if service { "info,openraft=error" } else { "error,openraft=off,lapin=off" };
     let filter = EnvFilter::try_from_env("FERRYMQ_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if service {

@@ -19,6 +19,20 @@ pub(crate) fn exists(program: &str) -> bool {
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
+/// A command that the kernel kills when this process is gone, however that ends.
+///
+/// # Errors
+///
+/// Where `setpriv` is missing.
+pub(crate) fn bound(program: &Path) -> anyhow::Result<Command> {
+    if !exists("setpriv") {
+        bail!("setpriv is missing, which ends what is started with this command: install util-linux");
+    }
+    let mut bound = Command::new("setpriv");
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    Ok(bound)
+}
+
 /// Runs it, with its output going where ours goes.
 ///
 /// # Errors

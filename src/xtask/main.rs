@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `check/` | everything that must hold before a change is taken, without writing anything |
 //! | `fix.rs` | writes what `check` would complain of and a program can mend |
-//! | `test/` | unit tests, client programs, Kubernetes; sums them up |
+//! | `test/` | unit tests, client programs, moves from RabbitMQ, Kubernetes; sums them up |
 //! | `image/` | one static binary, packed into an image without a container engine |
+//! | `peer.rs` | RabbitMQ and NATS, to be measured beside, and to be moved from |
 //! | `previous.rs` | the build from which upgrades are tested |
 //! | `cluster/` | the Kubernetes that the tests run on: its binaries, its start and its end |
 //! | `simulate.rs` | clusters whose disks, links and clocks fail as a seed says |
@@ -20,6 +21,7 @@ mod cluster;
 mod command;
 mod fix;
 mod image;
+mod peer;
 mod previous;
 mod project;
 mod simulate;

@@ -43,7 +43,7 @@ pub(crate) fn small_shop() -> String {
 }
 
 /// The binary that is tested.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     env::var_os("FERRYMQ_BIN").map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_ferrymq")), PathBuf::from)
 }
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::ImportArguments;
+
 /// Asks a broker, or tells it something, by its admin API; or looks at the data of one that does not run.
 #[derive(Debug, Clone, Args)]
 pub struct Arguments {
@@ -84,6 +86,13 @@ pub enum Command {
     /// Looks at what is on the disk of a broker that does not run.
     #[command(subcommand)]
     Journal(Journal),
+    /// Copies definitions and messages of a running RabbitMQ into a running FerryMQ.
+    ///
+    /// Exchanges, queues and bindings are declared; the messages of each queue are moved in their order: read, published,
+    /// confirmed by FerryMQ, and only then acknowledged in RabbitMQ. It may be stopped at any moment; the same command goes on.
+    /// Says what is not carried over, and why. Ends with 0 where all was moved, and with 1 where not, or where what FerryMQ
+    /// has is not what was read.
+    Import(Box<ImportArguments>),
 }
 
 /// What `ctl journal` can do.

@@ -1,5 +1,5 @@
-//! `ferrymq ctl`: one call to the admin API of a broker, and its answer as people read it; or a look at the data of one that
-//! does not run.
+//! `ferrymq ctl`: one call to the admin API of a broker, and its answer as people read it; a look at the data of one that
+//! does not run; or a move from RabbitMQ.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -8,9 +8,11 @@
 //! | `print.rs` | answers as tables |
 //! | `drain.rs` | what `ctl drain` and `ctl remove` do |
 //! | `journal.rs` | what `ctl journal` does |
+//! | `import/` | what `ctl import` does, which asks no admin API |
 
 mod arguments;
 mod drain;
+mod import;
 mod journal;
 mod print;
 mod target;
@@ -18,6 +20,7 @@ mod target;
 use ferrymq_admin_api::{CallError, Client, Formation, Reason};
 
 pub use arguments::{Arguments, Command, Journal};
+pub use import::{Hidden, ImportArguments, ImportError, Side};
 pub use target::TargetError;
 
 use crate::told::told;
@@ -42,6 +45,9 @@ pub enum CtlError {
     /// A broker's data cannot be looked at. What that came from is part of the sentence.
     #[error("{0}")]
     Look(String),
+    /// Nothing was imported, or not all.
+    #[error(transparent)]
+    Import(#[from] ImportError),
 }
 
 impl CtlError {
@@ -95,6 +101,7 @@ pub async fn run(arguments: &Arguments) -> Result<Answer, CtlError> {
         Command::Remove { ordinal } => drain::remove(&client()?, *ordinal).await?.into(),
         Command::Form { file } => form(&client()?, file).await?.into(),
         Command::Journal(command) => journal::run(command).await?,
+        Command::Import(arguments) => import::run(arguments).await?,
     })
 }
 

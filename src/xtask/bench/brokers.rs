@@ -15,7 +15,8 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::load::{Generator, Load};
-use super::process::{Process, bound, remove, until};
+use super::process::{Process, remove, until};
+use crate::command::bound;
 
 /// How many there are.
 pub(super) const BROKERS: usize = 3;

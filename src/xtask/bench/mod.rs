@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: how fast the broker is, by `ferrymq bench`; and `cargo xtask bench peers`: how fast beside others.
 //!
 //! ```text
-//!   peers --start, stop--> brokers | peer (scripts in tests/peers)     a system at a time, three nodes each
+//!   peers --start, stop--> brokers | crate::peer (scripts in tests/peers)     a system at a time, three nodes each
 //!     |  --measure-------> comparison | alone --> load (a generator), usage (/proc)
 //!     v
 //!   results --> table --> document
@@ -13,7 +13,6 @@
 //! | `peers.rs` | the run: which systems, in which order, and what becomes of what they gave |
 //! | `system.rs` | the systems, and how each is started and put under load |
 //! | `brokers.rs` | FerryMQ: three brokers, started, stopped, killed |
-//! | `peer.rs` | RabbitMQ and NATS, by their scripts |
 //! | `comparison.rs` | the cases that every system is measured by |
 //! | `alone.rs` | the cases that only FerryMQ is measured by |
 //! | `load.rs` | a load, its generator, and what that measured |
@@ -30,7 +29,6 @@ mod comparison;
 mod document;
 mod load;
 mod machine;
-mod peer;
 mod peers;
 mod process;
 mod quick;

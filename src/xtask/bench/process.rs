@@ -20,20 +20,6 @@ pub(super) struct Process {
     log: Option<PathBuf>,
 }
 
-/// A command that the kernel kills when this process is gone, however that ends.
-///
-/// # Errors
-///
-/// Where `setpriv` is missing.
-pub(super) fn bound(program: &Path) -> anyhow::Result<Command> {
-    if !command::exists("setpriv") {
-        bail!("setpriv is missing, which ends what is measured with this command: install util-linux");
-    }
-    let mut bound = Command::new("setpriv");
-    bound.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    Ok(bound)
-}
-
 impl Process {
     /// Starts it; what it says is added to `log`, or goes where ours goes.
     ///
@@ -159,6 +145,7 @@ pub(super) fn remove(folder: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::bound;
 
     #[test]
     fn what_a_program_said_last_is_told_when_it_ends() {

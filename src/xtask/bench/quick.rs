@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use super::brokers::{Brokers, generator, uris};
 use super::machine::Machine;
-use super::peer;
+
 use super::usage;
 use crate::command;
 use crate::image::binary;
+use crate::peer;
 use crate::project::Project;
 
 /// What to measure.

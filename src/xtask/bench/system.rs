@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use super::brokers::{Brokers, generator, uris};
 use super::load::{Generator, Load};
-use super::peer::{self, NATS, Nodes, RABBITMQ};
-use super::process::bound;
+use super::usage;
+use crate::command::bound;
 use crate::image::binary;
+use crate::peer::{self, NATS, Nodes, RABBITMQ};
 use crate::project::Project;
 
 /// A system; they are measured in this order.
@@ -127,7 +128,7 @@ impl Running<'_> {
     pub(super) fn ids(&self) -> anyhow::Result<Vec<u32>> {
         match &self.nodes {
             Kind::Ferrymq(brokers) => Ok(brokers.ids()),
-            Kind::Rabbitmq(nodes) | Kind::Nats(nodes) => nodes.ids(),
+            Kind::Rabbitmq(nodes) | Kind::Nats(nodes) => ids(nodes),
         }
     }
 
@@ -141,7 +142,7 @@ impl Running<'_> {
         let mut command = match &self.nodes {
             Kind::Ferrymq(_) => generator(&self.place.binary, &uris())?,
             Kind::Rabbitmq(_) => {
-                let mut command = generator(&self.place.binary, &owned(&RABBITMQ.uris))?;
+                let mut command = generator(&self.place.binary, &owned(RABBITMQ.uris))?;
                 command.args(["--queue-type", "quorum"]);
                 command
             }
@@ -156,4 +157,14 @@ impl Running<'_> {
         }
         Generator::start(command.args(load.arguments()), &self.place.outcome())
     }
+}
+
+/// The processes of the nodes.
+fn ids(nodes: &Nodes) -> anyhow::Result<Vec<u32>> {
+    let (program, count) = (nodes.peer.program, nodes.peer.uris.len());
+    let found = usage::descendants(nodes.id(), program)?;
+    if found.len() != count {
+        bail!("{} processes run {program}, and not {count}", found.len());
+    }
+    Ok(found)
 }

@@ -64,6 +64,8 @@ fn lints(project: &Project) -> anyhow::Result<()> {
         "--test",
         "clients",
         "--test",
+        "import",
+        "--test",
         "kubernetes",
         "--",
         "-D",

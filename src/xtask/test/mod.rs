@@ -2,6 +2,7 @@
 
 mod backups;
 mod clients;
+mod import;
 mod kubernetes;
 mod tally;
 mod unit;
@@ -28,6 +29,8 @@ enum Kind {
     Unit,
     /// Unmodified client programs against `ferrymq dev`
     Clients,
+    /// Moves from a real RabbitMQ
+    Import,
     /// Archives in a real store that speaks S3
     Backups,
     /// Stories on a real Kubernetes
@@ -41,7 +44,7 @@ enum Kind {
 /// Never: what goes wrong is counted.
 pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
     let mut tally = Tally::default();
-    for kind in [Kind::Unit, Kind::Clients, Kind::Backups, Kind::Kubernetes] {
+    for kind in [Kind::Unit, Kind::Clients, Kind::Import, Kind::Backups, Kind::Kubernetes] {
         if options.kind.is_some_and(|asked| asked != kind) {
             continue;
         }
@@ -51,6 +54,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
         let done = match kind {
             Kind::Unit => unit::run(project, name, &mut tally),
             Kind::Clients => clients::run(project, name, &mut tally),
+            Kind::Import => import::run(project, name, &mut tally),
             Kind::Backups => backups::run(project, name, &mut tally),
             Kind::Kubernetes => kubernetes::run(project, name, &mut tally),
         };

@@ -1,4 +1,5 @@
-//! RabbitMQ and NATS: three nodes each, by the scripts in `tests/peers`.
+//! RabbitMQ and NATS, by the scripts in `tests/peers`: three nodes each, to be measured beside; and one of RabbitMQ, to be
+//! moved from.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
@@ -6,45 +7,57 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use super::process::bound;
-use super::usage;
-use crate::command::{self, shown};
+use crate::command::{self, bound, shown};
 use crate::project::Project;
 
 /// Another system, and how it is run.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// Its script in `tests/peers`.
-    pub(super) script: &'static str,
+    pub(crate) script: &'static str,
     /// What its nodes run as.
-    pub(super) program: &'static str,
+    pub(crate) program: &'static str,
     /// Where clients connect.
-    pub(super) uris: [&'static str; 3],
+    pub(crate) uris: &'static [&'static str],
     /// What must be on the machine.
-    pub(super) needs: &'static [&'static str],
+    needs: &'static [&'static str],
+    /// What its script is told besides, as environment.
+    settings: &'static [(&'static str, &'static str)],
 }
 
 /// RabbitMQ, whose queues are quorum queues.
-pub(super) const RABBITMQ: Peer = Peer {
+pub(crate) const RABBITMQ: Peer = Peer {
     script: "rabbitmq.sh",
     program: "beam.smp",
-    uris: [
+    uris: &[
         "amqp://guest:guest@127.0.0.1:25700/%2f",
         "amqp://guest:guest@127.0.0.1:25701/%2f",
         "amqp://guest:guest@127.0.0.1:25702/%2f",
     ],
     needs: &["debootstrap", "unshare"],
+    settings: &[],
 };
 
+/// One node of RabbitMQ with its management API, beside those that are measured.
+pub(crate) const RABBITMQ_ALONE: Peer = Peer {
+    uris: &["amqp://guest:guest@127.0.0.1:25740/%2f"],
+    settings: &[("NODES", "1"), ("PORT", "25740"), ("PLUGINS", "rabbitmq_management")],
+    ..RABBITMQ
+};
+
+/// Its management API.
+pub(crate) const RABBITMQ_ALONE_MANAGEMENT: &str = "http://127.0.0.1:25755";
+
 /// NATS JetStream, whose streams have three replicas, and which syncs always.
-pub(super) const NATS: Peer = Peer {
+pub(crate) const NATS: Peer = Peer {
     script: "nats.sh",
     program: "nats-server",
-    uris: ["nats://127.0.0.1:25720", "nats://127.0.0.1:25721", "nats://127.0.0.1:25722"],
+    uris: &["nats://127.0.0.1:25720", "nats://127.0.0.1:25721", "nats://127.0.0.1:25722"],
     needs: &["go", "setpriv"],
+    settings: &[],
 };
 
 /// Where the peers are installed, built and run.
-pub(super) fn folder(project: &Project) -> PathBuf {
+pub(crate) fn folder(project: &Project) -> PathBuf {
     project.cache.join("peers")
 }
 
@@ -54,24 +67,21 @@ impl Peer {
     /// # Errors
     ///
     /// Where something is missing on the machine, or the script fails.
-    pub(super) fn prepare(&self, project: &Project) -> anyhow::Result<()> {
+    pub(crate) fn prepare(&self, project: &Project) -> anyhow::Result<()> {
         for program in self.needs {
             if !command::exists(program) {
-                bail!(
-                    "{program} is missing, which {} needs: install it, or leave the system out with --only",
-                    self.script
-                );
+                bail!("{program} is missing, which {} needs: install it, or leave out what needs it", self.script);
             }
         }
         command::run(&mut self.step(project, "prepare")?)
     }
 
-    /// Starts its three nodes, and waits until they are one cluster.
+    /// Starts its nodes, and waits until they are one cluster.
     ///
     /// # Errors
     ///
     /// Where they do not become one.
-    pub(super) fn start(&'static self, project: &Project) -> anyhow::Result<Nodes> {
+    pub(crate) fn start(&'static self, project: &Project) -> anyhow::Result<Nodes> {
         let mut run = self.step(project, "run")?;
         let child = run.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.with_context(|| format!("cannot start {}", shown(&run)))?;
@@ -88,31 +98,24 @@ impl Peer {
 
     fn step(&self, project: &Project, step: &str) -> anyhow::Result<Command> {
         let mut command = bound(&project.root.join("tests/peers").join(self.script))?;
-        command.arg(step).env("PEERS", folder(project));
+        command.arg(step).env("PEERS", folder(project)).envs(self.settings.iter().copied());
         Ok(command)
     }
 }
 
-/// Three nodes that run.
-pub(super) struct Nodes {
-    peer: &'static Peer,
+/// Nodes that run, and end when this is dropped.
+pub(crate) struct Nodes {
+    /// What they are of.
+    pub(crate) peer: &'static Peer,
     child: Child,
     /// What runs, as it says itself.
-    pub(super) version: String,
+    pub(crate) version: String,
 }
 
 impl Nodes {
-    /// Their processes.
-    ///
-    /// # Errors
-    ///
-    /// Where there are not three.
-    pub(super) fn ids(&self) -> anyhow::Result<Vec<u32>> {
-        let found = usage::descendants(self.child.id(), self.peer.program)?;
-        if found.len() != self.peer.uris.len() {
-            bail!("{} processes run {}, and not {}", found.len(), self.peer.program, self.peer.uris.len());
-        }
-        Ok(found)
+    /// The process that their processes are under.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 }
 
