@@ -167,7 +167,8 @@ fn reason(refused: Refused) -> Reason {
         | Refused::MemberMismatch
         | Refused::Unauthorized
         | Refused::NotFound
-        | Refused::WouldNotFit => Reason::Refused,
+        | Refused::WouldNotFit
+        | Refused::NotRestored => Reason::Refused,
     }
 }
 
@@ -186,6 +187,8 @@ mod tests {
             version: String::new(),
             disk: None,
             certificates: Vec::new(),
+            archive: None,
+            restoration: None,
         })
     }
 

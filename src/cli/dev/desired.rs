@@ -45,6 +45,9 @@ impl Desired {
                 Resource::MessageQueue(_, cluster) => clusters.push(*cluster),
                 Resource::Topic(_, topic) => topics.push(*topic),
                 Resource::User(_, user) => users.push(*user),
+                Resource::Backup(_, backup) => {
+                    passed_over.push(format!("{file}: Backup {} is for Kubernetes; dev passes it over", backup.name));
+                }
                 Resource::Other { kind, name, line, .. } => {
                     passed_over.push(format!("{file}:{line}: {kind} {name} is for Kubernetes; dev passes it over"));
                 }

@@ -122,6 +122,8 @@ mod tests {
             version: String::new(),
             disk: None,
             certificates: Vec::new(),
+            archive: None,
+            restoration: None,
         }
     }
 

@@ -12,9 +12,9 @@ use std::{
 };
 
 use ferrymq_admin_api::{
-    AdminError, AdminPort, ClusterStatus, Configuration, Draining, Formation, NewUser, NodeRemoval, NodeStatus, Phase,
-    Reason, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView, TopicsAfter, UserDeclaration, UserDeclared,
-    UserRemoval, UserView,
+    AdminError, AdminPort, BackupRemoval, BackupRequest, BackupView, ClusterStatus, Configuration, Draining, Formation,
+    NewUser, NodeRemoval, NodeStatus, Phase, Reason, Safety, TopicDeclaration, TopicList, TopicRemoval, TopicView,
+    TopicsAfter, UserDeclaration, UserDeclared, UserRemoval, UserView,
 };
 use ferrymq_management::{Token, serve};
 use tempfile::TempDir;
@@ -131,6 +131,8 @@ impl AdminPort for FakeNode {
             version: "0.1.0".to_owned(),
             disk: None,
             certificates: Vec::new(),
+            archive: None,
+            restoration: None,
         }
     }
 
@@ -170,6 +172,14 @@ impl AdminPort for FakeNode {
     }
 
     async fn remove_node(&self, _: NodeRemoval) -> Result<(), AdminError> {
+        Ok(())
+    }
+
+    async fn back_up(&self, request: BackupRequest) -> Result<BackupView, AdminError> {
+        Err(AdminError::new(Reason::Unavailable, format!("{} is not archived", request.name)))
+    }
+
+    async fn remove_backup(&self, _: BackupRemoval) -> Result<(), AdminError> {
         Ok(())
     }
 
