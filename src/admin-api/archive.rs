@@ -82,6 +82,8 @@ pub struct ArchiveView {
     pub failing_since: Option<u64>,
     /// The destination took something since the node started.
     pub reached: bool,
+    /// All that the shards which the node leads confirmed before this time is archived, in milliseconds since 1970.
+    pub archived_until: Option<u64>,
     /// How long the oldest entry waits that is not archived, in milliseconds, of the shards that the node leads.
     pub lag_milliseconds: u64,
     /// Bytes that are kept on the disk because they are not archived.

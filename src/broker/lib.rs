@@ -40,7 +40,10 @@ mod rights;
 mod session;
 mod shard;
 
-pub use archiving::{ArchiveFigures, ArchiveOpener, Archiving, BackupState, BackupView, RestoreTarget, SourceError};
+pub use archiving::{
+    ArchiveFigures, ArchiveOpener, Archiving, BackupState, BackupView, LAG_BOUNDS as ARCHIVE_LAG_BOUNDS, RestoreTarget,
+    SourceError,
+};
 pub use data::{DataProblem, DataReport, FileReport, SetAsideError, VerifyError, verify};
 pub use ferrymq_replication::Timing;
 pub use identity::IdentityError;

@@ -9,6 +9,7 @@ pub(crate) fn archive_of(figures: broker::ArchiveFigures) -> ArchiveView {
         problem,
         failing_since,
         reached: figures.reached,
+        archived_until: figures.archived_until,
         lag_milliseconds: u64::try_from(figures.lag.as_millis()).unwrap_or(u64::MAX),
         held_bytes: figures.held_bytes,
         gaps: figures.gaps,

@@ -26,7 +26,9 @@
 //! | `gitops.rs` | what is at rest has no diff and asks for hardly anything; what tools that wait make of a status |
 //! | `plugin.rs` | `kubectl mq` |
 //! | `metrics.rs` | what brokers and the operator say of themselves in figures |
+//! | `backups.rs` | a cluster is backed up, lost with its namespace, and made again of its archive |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
+//! | `store.rs` | a store that speaks S3 |
 //! | `world.rs` | a story's namespace, and what it can ask of Kubernetes |
 //! | `install.rs`, `command.rs`, `bench.rs` | the chart; kubectl and helm; the load generator |
 //! | `faults.rs` | everything that breaks something |
@@ -60,6 +62,7 @@
 //! | `KUBECONFIG` | the cluster; kubectl and helm are in the path |
 //! | `FERRYMQ_IMAGE` | the image, which the nodes have or can pull |
 //! | `FERRYMQ_PREVIOUS_IMAGE`, `FERRYMQ_PREVIOUS_CHARTS` | the previous build, to upgrade from; without it that is left out |
+//! | `FERRYMQ_VERSITYGW` | the store that backups go to |
 //! | `FERRYMQ_BIN` | the binary, which is the plugin too |
 //! | `FERRYMQ_KEEP` | the namespace of a story that failed stays, where this is set |
 //! | `FERRYMQ_FAULT_MINUTES` | how long faults follow each other, 2 where it is not set |
@@ -68,6 +71,7 @@
 
 #![allow(clippy::panic, reason = "a story that cannot go on ends so, and says why")]
 
+mod backups;
 mod bad_resources;
 mod bench;
 mod clients;
@@ -90,6 +94,7 @@ mod power_loss;
 mod rolling;
 mod scaling;
 mod storage;
+mod store;
 mod tls;
 mod topic_life;
 mod traffic;

@@ -211,6 +211,13 @@ impl World {
     }
 }
 
+impl World {
+    /// Deletes the namespace with all that is in it, and waits until it is gone.
+    pub(crate) async fn delete(self) {
+        kubectl(&["delete", "namespace", &self.namespace, "--wait=true", "--timeout=180s"]);
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {

@@ -23,6 +23,8 @@ const PARTS_IN_TURN: usize = 8;
 const GATHER: Duration = Duration::from_secs(1);
 /// A base is made when so much of the log was archived since the last one, or twice as much as that had.
 const BASE_AFTER_BYTES: u64 = 1 << 30;
+/// How late, in milliseconds, what was confirmed may be seen here.
+const SEEN_WITHIN: u64 = 1000;
 /// How long nothing is tried after something failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -126,6 +128,20 @@ impl Archiver {
 
     fn is_failing(&self) -> bool {
         locked(&self.figures).failing.is_some()
+    }
+
+    /// All of these groups, which this node leads, were looked at since this time, in milliseconds since 1970.
+    pub(crate) fn looked_at(&self, led: &[u32], since: u64) {
+        let places = self.places();
+        let all_known = led.iter().all(|group| places.contains_key(group));
+        let waited = places.values().filter_map(|place| place.waits_since).map(|since| since.elapsed()).max();
+        drop(places);
+        if all_known && !self.is_failing() {
+            let waited = waited.map_or(0, |waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+            // What waits was confirmed at most a look before it was seen.
+            let until = if waited == 0 { since } else { task::time_of_day().saturating_sub(waited + SEEN_WITHIN) };
+            locked(&self.figures).archived_until = Some(until);
+        }
     }
 
     /// Groups that this node leads no more are as far as their leaders say.

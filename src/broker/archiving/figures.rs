@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Bounds of how long entries waited until they were archived, in milliseconds.
-pub(crate) const LAG_BOUNDS: [u64; 9] = [100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 120_000];
+pub const LAG_BOUNDS: [u64; 9] = [100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 120_000];
 
 /// How it is with what a node archives.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub struct ArchiveFigures {
     pub failing: Option<(String, u64)>,
     /// The destination was reached at least once since the start.
     pub reached: bool,
+    /// All that the shards which this node leads confirmed before this time is archived, in milliseconds since 1970; none
+    /// before that is known.
+    pub archived_until: Option<u64>,
     /// How long the oldest entry waits that is not archived, of the shards that this node leads.
     pub lag: Duration,
     /// Bytes of the log that are kept on the disk because they are not archived.

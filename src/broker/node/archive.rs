@@ -107,8 +107,11 @@ impl Inner {
                 continue;
             }
             let led: Vec<Held> = self.held().into_iter().filter(Held::is_led).collect();
-            archiver.keep_only(&led.iter().map(Held::id).collect::<Vec<_>>());
+            let ids: Vec<u32> = led.iter().map(Held::id).collect();
+            archiver.keep_only(&ids);
+            let began = task::time_of_day();
             stream::iter(&led).for_each_concurrent(AT_A_TIME, |held| held.archive(&archiver)).await;
+            archiver.looked_at(&ids, began);
             let all = seldom.elapsed() >= SOMETIMES;
             self.tell_archived(archiver.to_tell(all));
             if all {

@@ -14,7 +14,7 @@ mod totals;
 
 use std::{path::PathBuf, sync::Arc};
 
-use ferrymq_broker::{Node, Objects, QueueFigures, Statistics};
+use ferrymq_broker::{ArchiveFigures, Node, Objects, QueueFigures, Statistics};
 use ferrymq_management::MetricsPort;
 
 use self::{
@@ -42,6 +42,7 @@ impl MetricsPort for Metrics {
             version: VERSION,
             statistics: self.node.statistics(),
             disk: disk::used(&self.directory),
+            archive: self.node.archive_figures(),
             channels: self.amqp.channels(),
             returned: self.amqp.returned(),
             listeners: self.listeners.iter().map(|counts| ListenerFigures::from(&**counts)).collect(),
@@ -65,6 +66,7 @@ pub fn sample_metrics() -> Result<[String; 2], String> {
         version: VERSION,
         statistics: Statistics::default(),
         disk: Some(ferrymq_admin_api::DiskUse { used_bytes: 0, capacity_bytes: 0 }),
+        archive: Some(ArchiveFigures::default()),
         channels: 0,
         returned: 0,
         listeners: vec![ListenerFigures { name: "amqp".to_owned(), open: 0, accepted: 0, refused: 0 }],

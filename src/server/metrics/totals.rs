@@ -3,7 +3,7 @@
 use std::fmt;
 
 use ferrymq_admin_api::DiskUse;
-use ferrymq_broker::{MessageCounts, QueueTotals, ShardCounts, Statistics};
+use ferrymq_broker::{ARCHIVE_LAG_BOUNDS, ArchiveFigures, MessageCounts, QueueTotals, ShardCounts, Statistics};
 use ferrymq_journal::SYNC_BOUNDS;
 use prometheus_client::registry::Unit;
 
@@ -18,6 +18,8 @@ pub(super) struct Totals {
     pub(super) version: &'static str,
     pub(super) statistics: Statistics,
     pub(super) disk: Option<DiskUse>,
+    /// Where the broker archives what it leads.
+    pub(super) archive: Option<ArchiveFigures>,
     pub(super) channels: u64,
     pub(super) returned: u64,
     pub(super) listeners: Vec<ListenerFigures>,
@@ -46,8 +48,33 @@ impl Written for Totals {
         write_queues(page, &self.statistics.queues)?;
         write_shards(page, &self.statistics.shards)?;
         self.write_journal(page)?;
+        if let Some(archive) = &self.archive {
+            write_archive(page, archive)?;
+        }
         self.write_limits(page)
     }
+}
+
+fn write_archive(page: &mut Page<'_>, of: &ArchiveFigures) -> fmt::Result {
+    page.state("archive_failing", "1 while the archive takes nothing.", of.failing.is_some())?;
+    page.gauge(
+        "archived_until",
+        "All that the shards which this broker leads confirmed before this time is archived (seconds since 1970).",
+        Some(Unit::Seconds),
+        of.archived_until.unwrap_or(0) / 1000,
+    )?;
+    page.gauge("archive_held", "Bytes kept on the disk because they are not archived yet.", BYTES, of.held_bytes)?;
+    page.counter("archive_parts", "Parts of logs that were archived.", None, of.parts)?;
+    page.counter("archive_log", "Bytes of logs that were archived, before they are compressed.", BYTES, of.bytes)?;
+    page.counter("archive_gaps", "Gaps that came into the archive.", None, of.gaps)?;
+    let bounds = ARCHIVE_LAG_BOUNDS.iter().map(|bound| *bound as f64 / 1000.0).chain([f64::INFINITY]);
+    let buckets: Vec<_> = bounds.zip(of.lags).collect();
+    page.durations(
+        "archive_lag",
+        "How long the oldest entry of each part had waited when it was archived.",
+        of.lag_sum.as_secs_f64(),
+        &buckets,
+    )
 }
 
 impl Totals {

@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 
 use super::tally::Tally;
-use crate::cluster::Cluster;
+use crate::cluster::{self, Cluster};
 use crate::command::command;
 use crate::image::{self, binary, megabytes};
 use crate::previous::Previous;
@@ -43,6 +43,7 @@ pub(super) fn run(project: &Project, name: Option<&str>, tally: &mut Tally) -> a
     tests.args(["--", "--include-ignored", "--test-threads", "1", "--nocapture", "--format", "pretty"]).args(name);
     // What the image has, on this machine: the plugin of kubectl.
     let binary = binary::build(project)?;
+    let store = cluster::versitygw(project)?;
     tests.envs(cluster.environment()?).envs::<_, _, OsString>(upgrades);
-    tally.run(tests.env("FERRYMQ_IMAGE", image).env("FERRYMQ_BIN", binary))
+    tally.run(tests.env("FERRYMQ_IMAGE", image).env("FERRYMQ_BIN", binary).env("FERRYMQ_VERSITYGW", store))
 }

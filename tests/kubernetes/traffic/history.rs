@@ -229,6 +229,12 @@ impl History {
         self.seen().missing.len()
     }
 
+    /// Those of one queue.
+    pub(super) fn missing_from(&self, queue: &str) -> usize {
+        let queue = self.queue(queue);
+        self.seen().missing.iter().filter(|(of, _)| *of == queue).count()
+    }
+
     /// Panics where a promise was broken, and tells the story of the first messages.
     pub(super) fn check(&self) -> Report {
         let seen = self.seen();

@@ -152,6 +152,21 @@ impl Traffic {
         }
     }
 
+    /// Waits until all that was confirmed was delivered from a queue.
+    pub(crate) async fn drained_from(&self, queue: &str, within: Duration) {
+        let what = format!("all that was confirmed to be delivered from {queue}");
+        until(&what, within, async || (self.history.missing_from(queue) == 0).then_some(())).await;
+    }
+
+    /// Lets the consumers end, which have acknowledged all that they were delivered.
+    pub(crate) async fn stop_consuming(&mut self) {
+        self.consuming.send_replace(false);
+        for consumer in self.consumers.drain(..) {
+            consumer.await.expect("a consumer ends");
+        }
+        self.consuming = watch::channel(true).0;
+    }
+
     /// Stops, waits until everything that was confirmed is consumed, and checks the history.
     pub(crate) async fn settle(mut self) -> Report {
         self.stop_publishing().await;
@@ -159,10 +174,7 @@ impl Traffic {
         while self.history.missing() > 0 && started.elapsed() < ARRIVAL {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        self.consuming.send_replace(false);
-        for consumer in self.consumers.drain(..) {
-            consumer.await.expect("a consumer ends");
-        }
+        self.stop_consuming().await;
         self.history.check()
     }
 }

@@ -1,0 +1,196 @@
+//! A cluster is archived and backed up, lost with its namespace and all of its volumes, and made again of the archive.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ferrymq_api::{Backup, MessageQueue};
+
+use crate::faults;
+use crate::metrics::samples;
+use crate::store::{SECRET, Store};
+use crate::traffic::{Traffic, connect};
+use crate::world::{PODS, READY, World, until};
+
+/// How long what was confirmed may take to be in the archive, on a busy machine.
+const ARCHIVED: Duration = Duration::from_secs(30);
+
+/// Two queues that get everything: one that is consumed at once, and one that nobody reads yet.
+const JOBS: &str = "
+apiVersion: ferrymq.io/v1alpha1
+kind: Topic
+metadata: {name: jobs}
+spec:
+  cluster: orders
+  queues: [{name: work}, {name: later}]
+";
+
+fn archived(store: &Store) -> String {
+    format!(
+        "
+apiVersion: ferrymq.io/v1alpha1
+kind: MessageQueue
+metadata: {{name: orders}}
+spec:
+  replicas: 3
+  storage: {{size: 1Gi, reclaimPolicy: Delete}}
+  backup:
+    destination: {}
+    encryptionSecret: archive
+",
+        store.destination()
+    )
+}
+
+fn restored(store: &Store, replicas: u32, from: &str, what: &str) -> String {
+    format!(
+        "
+apiVersion: ferrymq.io/v1alpha1
+kind: MessageQueue
+metadata: {{name: orders}}
+spec:
+  replicas: {replicas}
+  storage: {{size: 1Gi, reclaimPolicy: Delete}}
+  restoreFrom:
+    destination: {}
+    encryptionSecret: archive
+    cluster: {from}/orders
+    {what}
+",
+        store.destination()
+    )
+}
+
+fn backup(name: &str) -> String {
+    format!("{{apiVersion: ferrymq.io/v1alpha1, kind: Backup, metadata: {{name: {name}}}, spec: {{cluster: orders}}}}")
+}
+
+/// Waits until all that is confirmed now is in the archive; and the time, right after that.
+async fn all_archived(world: &World) -> u64 {
+    let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_secs();
+    let confirmed = seconds() + 1;
+    until("all to be archived", ARCHIVED, async || {
+        let mut until = u64::MAX;
+        for pod in world.pods().await {
+            until = until.min(*samples(&pod).await.get("ferrymq_archived_until_seconds")? as u64);
+        }
+        (until > confirmed).then_some(())
+    })
+    .await;
+    seconds()
+}
+
+#[tokio::test]
+#[ignore = "needs a Kubernetes: cargo xtask test kubernetes"]
+async fn a_cluster_that_is_lost_with_its_namespace_is_made_again_of_its_archive() {
+    let world = World::new("backups").await;
+    let store = Store::start(&world);
+    world.apply(SECRET);
+    world.apply(&archived(&store));
+    world.wait_ready("messagequeue/orders", READY);
+    world.apply(JOBS);
+    world.wait_ready("topic/jobs", READY);
+    world.condition::<MessageQueue>("orders", "ContinuousArchiving", ("True", "Archived"), READY).await;
+
+    let mut traffic = Traffic::of(&world, &["work", "later"], &[]).await;
+    traffic.publish("one", "jobs", "orders-0");
+    traffic.publish("two", "jobs", "orders-1");
+    traffic.consume("work", "orders-2");
+    traffic.flowing(500, READY).await;
+    for name in ["first", "second", "third"] {
+        world.apply(&backup(name));
+        if name == "second" && faults::possible() {
+            // Its leaders are gone in the middle of it.
+            traffic.disturb(&PODS);
+            let pod = world.pod("orders-1").await;
+            faults::kill_processes(std::slice::from_ref(&pod));
+            world.restarted(&[pod]).await;
+            world.healthy().await;
+            traffic.whole();
+        }
+        traffic.flowing(300, READY).await;
+        let took = world.wait_condition(&format!("backup/{name}"), "Complete", Duration::from_secs(180));
+        println!("measured: backup {name} under load: {:.1} s", took.as_secs_f64());
+    }
+    let status = world.api::<Backup>().get("third").await.expect("it is there").status.expect("it has a status");
+    assert!(status.bytes.is_some_and(|bytes| bytes > 0) && status.completion_time.is_some());
+    world.condition::<MessageQueue>("orders", "BackupHealthy", ("True", "BackupCompleted"), READY).await;
+    traffic.stop_publishing().await;
+    traffic.drained_from("work", READY).await;
+    traffic.stop_consuming().await;
+    assert_eq!(ready(&world, "work").await, 0);
+    let in_the_middle = ready(&world, "later").await;
+    let middle = all_archived(&world).await;
+
+    let mut after = Traffic::of(&world, &["later"], &[]).await;
+    after.publish("three", "jobs", "orders-0");
+    after.flowing(500, READY).await;
+    after.stop_publishing().await;
+    let at_the_end = (ready(&world, "work").await, ready(&world, "later").await);
+    all_archived(&world).await;
+    traffic.disturb(&PODS);
+    let from = world.namespace.clone();
+    world.delete().await;
+
+    let again = World::new("restored").await;
+    again.apply(SECRET);
+    again.apply(&restored(&store, 1, &from, ""));
+    let took = again.wait_ready("messagequeue/orders", READY);
+    println!("measured: restored on one broker, ready after {:.1} s", took.as_secs_f64());
+    again.apply(JOBS);
+    again.wait_ready("topic/jobs", READY);
+    let restored_from = again.cluster().await.status.and_then(|status| status.restored).expect("it says so");
+    assert!(restored_from.folder.starts_with(&format!("{from}/orders/")) && restored_from.missing.is_empty());
+    let there = (ready(&again, "work").await, ready(&again, "later").await);
+    assert_eq!(there, at_the_end, "all that was confirmed is there, and what was settled is gone");
+    drop(again);
+
+    let at_time = World::new("restored-to-a-time").await;
+    at_time.apply(SECRET);
+    let time = format!("time: '{}'", jiff(middle));
+    at_time.apply(&restored(&store, 3, &from, &time));
+    at_time.wait_ready("messagequeue/orders", READY);
+    at_time.apply(JOBS);
+    at_time.wait_ready("topic/jobs", READY);
+    let there = (ready(&at_time, "work").await, ready(&at_time, "later").await);
+    assert_eq!(there, (0, in_the_middle), "exactly what there was before then");
+    traffic.find_brokers(&at_time).await;
+    traffic.whole();
+    traffic.consume("later", "orders-0");
+    let report = traffic.settle().await;
+    println!("measured: restored to a time: {report}");
+    assert_eq!(ready(&at_time, "later").await, 0);
+    drop(at_time);
+
+    let (name, file) = store.object_of(&from);
+    flip_a_bit(&file);
+    let damaged = World::new("restored-damaged").await;
+    damaged.apply(SECRET);
+    damaged.apply(&restored(&store, 1, &from, ""));
+    let refused = ("False", "RestoreRefused");
+    let why = damaged.condition::<MessageQueue>("orders", "Ready", refused, READY).await;
+    assert!(why.contains(&name) && why.contains("damaged"), "{why}");
+    flip_a_bit(&file);
+    damaged.wait_ready("messagequeue/orders", READY);
+}
+
+fn flip_a_bit(file: &Path) {
+    let mut bytes = std::fs::read(file).expect("the object is there");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).expect("it can be changed");
+}
+
+/// A time of the clock, as the API writes it.
+fn jiff(seconds: u64) -> String {
+    let time = k8s_openapi::jiff::Timestamp::from_second(seconds.cast_signed()).expect("it is a time");
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// How many messages are in a queue.
+async fn ready(world: &World, queue: &str) -> u64 {
+    let brokers = world.brokers().await;
+    let link = connect(&brokers[0].uri).await.expect("a broker takes connections");
+    let options = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
+    let declared = link.channel.queue_declare(queue.into(), options, Default::default()).await;
+    declared.expect("the queue is there").message_count().into()
+}
