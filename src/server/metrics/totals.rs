@@ -263,7 +263,15 @@ mod tests {
         };
         let listener = ListenerFigures { name: "amqp".to_owned(), open: 4, accepted: 9, refused: 0 };
         let disk = Some(DiskUse { used_bytes: 10, capacity_bytes: 20 });
-        let totals = Totals { version: "1.2.3", statistics, disk, channels: 5, returned: 1, listeners: vec![listener] };
+        let totals = Totals {
+            version: "1.2.3",
+            statistics,
+            disk,
+            archive: None,
+            channels: 5,
+            returned: 1,
+            listeners: vec![listener],
+        };
         let page = written(totals).unwrap();
         for line in [
             "ferrymq_build_info{version=\"1.2.3\"} 1",
