@@ -5,9 +5,9 @@ use std::{error::Error, io, iter::successors, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 use object_store::{
-    ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, RetryConfig,
-    aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder, local::LocalFileSystem,
-    path::Path, prefix::PrefixStore,
+    Certificate, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload,
+    RetryConfig, aws::AmazonS3Builder, azure::MicrosoftAzureBuilder, gcp::GoogleCloudStorageBuilder,
+    local::LocalFileSystem, path::Path, prefix::PrefixStore,
 };
 use tokio::time::timeout;
 
@@ -216,6 +216,11 @@ impl Destination {
 fn store_of(place: &Place) -> object_store::Result<Arc<dyn ObjectStore>> {
     let retry = RetryConfig { max_retries: RETRIES, retry_timeout: REQUEST_WITHIN, ..RetryConfig::default() };
     let client = ClientOptions::new().with_connect_timeout(CONNECT_WITHIN).with_timeout(REQUEST_WITHIN);
+    // Also where the machine has no list of authorities, as in the image.
+    let mut client = client.with_no_system_certificates(true);
+    for authority in webpki_root_certs::TLS_SERVER_ROOT_CERTS {
+        client = client.with_root_certificate(Certificate::from_der(authority)?);
+    }
     match place {
         // Synced: what is said to be written is there after a loss of power.
         Place::Directory { path } => Ok(Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true))),

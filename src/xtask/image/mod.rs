@@ -14,7 +14,7 @@ pub(crate) use archive::{Image, write_archive};
 use crate::project::Project;
 
 /// The most that the image may weigh: what a node pulls before a broker can start.
-const MOST_BYTES: u64 = 40_000_000;
+const MOST_BYTES: u64 = 44_000_000;
 
 /// Who the processes in the image are: nobody of the host, and not root.
 const USER: &str = "10001:10001";
