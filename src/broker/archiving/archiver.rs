@@ -23,8 +23,6 @@ const PARTS_IN_TURN: usize = 8;
 const GATHER: Duration = Duration::from_secs(1);
 /// A base is made when so much of the log was archived since the last one, or twice as much as that had.
 const BASE_AFTER_BYTES: u64 = 1 << 30;
-/// How late, in milliseconds, what was confirmed may be seen here.
-const SEEN_WITHIN: u64 = 1000;
 /// How long nothing is tried after something failed.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -47,6 +45,8 @@ struct Place {
     term: u64,
     /// Index of the first entry that is not archived.
     next: u64,
+    /// What was confirmed before this time is archived, in milliseconds since 1970; 0 where that is not known.
+    until: u64,
     /// Since when something waits.
     waits_since: Option<Instant>,
     /// Bytes archived since the last base.
@@ -130,18 +130,13 @@ impl Archiver {
         locked(&self.figures).failing.is_some()
     }
 
-    /// All of these groups, which this node leads, were looked at since this time, in milliseconds since 1970.
-    pub(crate) fn looked_at(&self, led: &[u32], since: u64) {
+    /// All of these groups, which this node leads, were looked at.
+    pub(crate) fn looked_at(&self, led: &[u32]) {
         let places = self.places();
-        let all_known = led.iter().all(|group| places.contains_key(group));
-        let waited = places.values().filter_map(|place| place.waits_since).map(|since| since.elapsed()).max();
+        let until = led.iter().map(|group| places.get(group).map_or(0, |place| place.until)).min();
         drop(places);
-        if all_known && !self.is_failing() {
-            let waited = waited.map_or(0, |waited| u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
-            // What waits was confirmed at most a look before it was seen.
-            let until = if waited == 0 { since } else { task::time_of_day().saturating_sub(waited + SEEN_WITHIN) };
-            locked(&self.figures).archived_until = Some(until);
-        }
+        let mut figures = locked(&self.figures);
+        figures.archived_until = Some(until.unwrap_or_else(task::time_of_day));
     }
 
     /// Groups that this node leads no more are as far as their leaders say.
@@ -169,8 +164,9 @@ impl Archiver {
         };
         group.hold_from(place.next).await?;
         for _ in 0..PARTS_IN_TURN {
+            let now = task::time_of_day();
             if group.view().applied < place.next {
-                place.waits_since = None;
+                (place.waits_since, place.until) = (None, now);
                 break;
             }
             let waits_since = *place.waits_since.get_or_insert_with(Instant::now);
@@ -187,7 +183,10 @@ impl Archiver {
                 break;
             }
             self.have_turn(bytes).await;
+            // Whatever was confirmed before then was taken by the leader before the last of these.
+            let last = found.entries.iter().rev().find(|entry| entry.command.is_some()).map_or(0, |entry| entry.time);
             place.next = self.put(id, found).await?;
+            place.until = place.until.max(last);
             place.waits_since = None;
             place.since_base += bytes;
             group.hold_from(place.next).await?;
@@ -208,7 +207,8 @@ impl Archiver {
     /// Where the archive of a group ends.
     async fn find(&self, group: u32, term: u64) -> Result<Place, ArchivingError> {
         let archive = self.archive()?;
-        let mut place = Place { term, next: 0, waits_since: None, since_base: 0, base_bytes: 0, told: u64::MAX };
+        let mut place =
+            Place { term, next: 0, until: 0, waits_since: None, since_base: 0, base_bytes: 0, told: u64::MAX };
         if let Some(id) = archive.bases(group).await?.last() {
             let base = archive.base(group, id).await?;
             place.base_bytes = base.bytes;

@@ -101,6 +101,12 @@ impl Inner {
             let Ok(true) = self.catalogue(|catalogue| catalogue.is_formed() && !catalogue.is_restoring()) else {
                 continue;
             };
+            let all = seldom.elapsed() >= SOMETIMES;
+            if all {
+                // Also where nothing can be archived.
+                seldom = Instant::now();
+                self.bound_what_is_held(&archiver).await;
+            }
             if !begun {
                 let cluster_id = self.identity().membership.map(|membership| membership.cluster_id).unwrap_or_default();
                 begun = archiver.begin(&cluster_id).await;
@@ -109,15 +115,9 @@ impl Inner {
             let led: Vec<Held> = self.held().into_iter().filter(Held::is_led).collect();
             let ids: Vec<u32> = led.iter().map(Held::id).collect();
             archiver.keep_only(&ids);
-            let began = task::time_of_day();
             stream::iter(&led).for_each_concurrent(AT_A_TIME, |held| held.archive(&archiver)).await;
-            archiver.looked_at(&ids, began);
-            let all = seldom.elapsed() >= SOMETIMES;
+            archiver.looked_at(&ids);
             self.tell_archived(archiver.to_tell(all));
-            if all {
-                seldom = Instant::now();
-                self.bound_what_is_held(&archiver).await;
-            }
         }
     }
 
