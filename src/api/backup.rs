@@ -57,11 +57,11 @@ pub struct BackupSpec {
 /// What becomes of a backup when its resource is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum BackupDeletionPolicy {
-    /// It goes, with all that no other backup needs.
-    #[default]
-    Delete,
     /// It stays in the archive.
+    #[default]
     Retain,
+    /// It goes, with all that no other backup needs.
+    Delete,
 }
 
 /// What a backup is.
