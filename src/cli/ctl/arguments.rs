@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::ImportArguments;
+use super::{ImportArguments, RestoreArguments};
 
 /// Asks a broker, or tells it something, by its admin API; or looks at the data of one that does not run.
 #[derive(Debug, Clone, Args)]
@@ -86,6 +86,12 @@ pub enum Command {
     /// Looks at what is on the disk of a broker that does not run.
     #[command(subcommand)]
     Journal(Journal),
+    /// Makes the data of a cluster of one broker, on this machine, of what is in an archive.
+    ///
+    /// A broker in this process restores it, and is stopped then. The cluster has a new id, all messages, topics, users and
+    /// permissions that the archived one had, and is served by `ferrymq dev` or by a broker by itself. Where something is
+    /// damaged or missing, nothing is restored, and nothing stays in the directory.
+    Restore(Box<RestoreArguments>),
     /// Copies definitions and messages of a running RabbitMQ into a running FerryMQ.
     ///
     /// Exchanges, queues and bindings are declared; the messages of each queue are moved in their order: read, published,

@@ -1,5 +1,5 @@
 //! `ferrymq ctl`: one call to the admin API of a broker, and its answer as people read it; a look at the data of one that
-//! does not run; or a move from RabbitMQ.
+//! does not run; a look into an archive, a cluster made of one; or a move from RabbitMQ.
 //!
 //! | file | what is in it |
 //! |---|---|
@@ -8,19 +8,25 @@
 //! | `print.rs` | answers as tables |
 //! | `drain.rs` | what `ctl drain` and `ctl remove` do |
 //! | `journal.rs` | what `ctl journal` does |
+//! | `backup/` | what `ctl backup` does, which asks an archive |
+//! | `restore/` | what `ctl restore` does, which runs a broker for it |
 //! | `import/` | what `ctl import` does, which asks no admin API |
 
 mod arguments;
+mod backup;
 mod drain;
 mod import;
 mod journal;
 mod print;
+mod restore;
 mod target;
 
 use ferrymq_admin_api::{CallError, Client, Formation, Reason};
 
 pub use arguments::{Arguments, Command, Journal};
+pub use backup::{ArchiveArguments, BackupArguments, BackupCommand, BackupError, Moment};
 pub use import::{Hidden, ImportArguments, ImportError, Side};
+pub use restore::{RestoreArguments, RestoreError};
 pub use target::TargetError;
 
 use crate::told::told;
@@ -45,6 +51,12 @@ pub enum CtlError {
     /// A broker's data cannot be looked at. What that came from is part of the sentence.
     #[error("{0}")]
     Look(String),
+    /// An archive cannot be looked at.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
+    /// Nothing is restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// Nothing was imported, or not all.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -56,7 +68,7 @@ impl CtlError {
     pub fn exit_code(&self) -> u8 {
         match self {
             // What 1 says is that something was found.
-            Self::Look(_) => 2,
+            Self::Look(_) | Self::Backup(_) => 2,
             _ => 1,
         }
     }
@@ -101,6 +113,7 @@ pub async fn run(arguments: &Arguments) -> Result<Answer, CtlError> {
         Command::Remove { ordinal } => drain::remove(&client()?, *ordinal).await?.into(),
         Command::Form { file } => form(&client()?, file).await?.into(),
         Command::Journal(command) => journal::run(command).await?,
+        Command::Restore(arguments) => restore::run(arguments).await?,
         Command::Import(arguments) => import::run(arguments).await?,
     })
 }

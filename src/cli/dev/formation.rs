@@ -5,13 +5,10 @@ use ferrymq_admin_api::{Formation, Member, NewUser, NodeStatus, Phase};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The name of the record's file.
-pub(super) const FILE: &str = "formation.json";
-
 /// What is recorded of the formation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Record {
+pub(crate) struct Record {
     /// The cluster's id.
     pub(super) cluster_id: String,
     /// Its first nodes.
@@ -23,19 +20,26 @@ pub(super) struct Record {
 }
 
 impl Record {
+    /// The name of its file.
+    pub(crate) const FILE: &str = "formation.json";
+
     /// A record of these nodes under a new id.
-    fn new(nodes: &[NodeStatus], default_mirrors: u8) -> Self {
-        let member = |node: &NodeStatus| Member { ordinal: node.ordinal, uuid: node.uuid.clone(), zone: None };
+    pub(crate) fn new(members: Vec<Member>, default_mirrors: u8) -> Self {
+        Self { cluster_id: Uuid::new_v4().to_string(), members, default_mirrors, formed: false }
+    }
+
+    /// A record of nodes that were told this, and agreed.
+    pub(crate) fn of(formation: &Formation) -> Self {
         Self {
-            cluster_id: Uuid::new_v4().to_string(),
-            members: nodes.iter().map(member).collect(),
-            default_mirrors,
-            formed: false,
+            cluster_id: formation.cluster_id.clone(),
+            members: formation.members.clone(),
+            default_mirrors: formation.default_mirrors,
+            formed: true,
         }
     }
 
     /// What the nodes are told.
-    pub(super) fn formation(&self) -> Formation {
+    pub(crate) fn formation(&self) -> Formation {
         Formation {
             cluster_id: self.cluster_id.clone(),
             members: self.members.clone(),
@@ -44,6 +48,11 @@ impl Record {
             restore: None,
         }
     }
+}
+
+/// A node, as it is recorded.
+fn member(node: &NodeStatus) -> Member {
+    Member { ordinal: node.ordinal, uuid: node.uuid.clone(), zone: None }
 }
 
 /// The user that every dev cluster has.
@@ -85,7 +94,7 @@ pub(super) fn next(record: Option<&Record>, nodes: &[Option<NodeStatus>], defaul
     let all_answer = answers.len() == nodes.len();
     let Some(record) = record else {
         return match nodes.iter().cloned().collect::<Option<Vec<_>>>() {
-            Some(nodes) => Step::Record(Record::new(&nodes, default_mirrors)),
+            Some(nodes) => Step::Record(Record::new(nodes.iter().map(member).collect(), default_mirrors)),
             None => Step::Wait,
         };
     };
@@ -132,7 +141,11 @@ mod tests {
     }
 
     fn record(formed: bool) -> Record {
-        Record { cluster_id: "c".to_owned(), formed, ..Record::new(&[unformed(0), unformed(1)], 2) }
+        Record {
+            cluster_id: "c".to_owned(),
+            formed,
+            ..Record::new(vec![member(&unformed(0)), member(&unformed(1))], 2)
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 /// The data directory of one cluster. It belongs to this process until it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     root: PathBuf,
     _lock: File,
 }
@@ -53,7 +53,7 @@ impl Place {
     /// # Errors
     ///
     /// [`PlaceError`].
-    pub(super) fn take(data_dir: &Path, cluster: &str) -> Result<Self, PlaceError> {
+    pub(crate) fn take(data_dir: &Path, cluster: &str) -> Result<Self, PlaceError> {
         let root = data_dir.join(cluster);
         fs::create_dir_all(&root).map_err(failed("make", &root))?;
         // Brokers get it as it is: it must not depend on where the process is.
@@ -83,12 +83,12 @@ impl Place {
     }
 
     /// The directory itself.
-    pub(super) fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// A path within.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
@@ -97,7 +97,7 @@ impl Place {
     /// # Errors
     ///
     /// [`PlaceError`].
-    pub(super) fn token(&self) -> Result<(PathBuf, String), PlaceError> {
+    pub(crate) fn token(&self) -> Result<(PathBuf, String), PlaceError> {
         let path = self.path("token");
         match fs::read_to_string(&path) {
             Ok(token) if !token.trim().is_empty() => Ok((path, token)),
@@ -132,7 +132,7 @@ impl Place {
     /// # Errors
     ///
     /// [`PlaceError`].
-    pub(super) fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), PlaceError> {
+    pub(crate) fn write<T: Serialize>(&self, name: &str, value: &T) -> Result<(), PlaceError> {
         let mut text = serde_json::to_vec_pretty(value)
             .map_err(|error| PlaceError::Damaged { path: self.path(name), reason: error.to_string() })?;
         text.push(b'\n');

@@ -72,7 +72,7 @@ impl Reconciler {
         default_mirrors: u8,
     ) -> Result<Self, PlaceError> {
         Ok(Self {
-            record: place.read(formation::FILE)?,
+            record: place.read(Record::FILE)?,
             declared: place.read(topics::FILE)?.unwrap_or_default(),
             users: Users::new(&place)?,
             cluster,
@@ -194,7 +194,7 @@ impl Reconciler {
     }
 
     fn write_record(&mut self, record: Record) -> Result<(), PlaceError> {
-        self.place.write(formation::FILE, &record)?;
+        self.place.write(Record::FILE, &record)?;
         self.record = Some(record);
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::{
     Arguments, CertificateError, DesiredError, Launch, PlaceError, PortError, certificate,
     crew::Crew,
     desired::{self, Desired},
-    formation::{self, Record},
+    formation::Record,
     place::Place,
     ports::Ports,
     reconciler::{Reconciler, Seen},
@@ -92,7 +92,7 @@ pub async fn run<L: Launch>(
 
     let place = Place::take(&arguments.data_dir, &cluster.name)?;
     // What was formed stays as it is, whatever the file says by now.
-    let record: Option<Record> = place.read(formation::FILE)?;
+    let record: Option<Record> = place.read(Record::FILE)?;
     let members = record.as_ref().and_then(|record| u32::try_from(record.members.len()).ok());
     let brokers = members.unwrap_or(cluster.replicas);
     let mirrors = record.map_or(cluster.mirrors, |record| record.default_mirrors);

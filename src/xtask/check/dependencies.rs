@@ -29,7 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // The journal only to hand the broker the real disk.
     ("server", &["core", "admin-api", "archive", "broker", "amqp", "journal", "management", "tls", "wire"]),
     ("operator", &["api", "admin-api", "tls"]),
-    ("cli", &["api", "admin-api", "server", "tls"]),
+    ("cli", &["api", "admin-api", "archive", "server", "tls"]),
     // A client: of the front end it takes the codec.
     ("bench", &["amqp", "core"]),
     ("testkit", &["core", "journal", "replication", "wire"]),

@@ -1,0 +1,108 @@
+//! The clusters that an archive has something of.
+
+use std::cmp::Reverse;
+
+use ferrymq_archive::{Archive, ArchiveError, ClusterRecord, DestinationError, Trouble};
+
+use super::BackupError;
+
+/// Folders between that of the archive and that of a cluster, at most: namespace, name and uid.
+const DEPTH: usize = 3;
+
+/// A cluster in an archive.
+#[derive(Debug, Clone)]
+pub(in crate::ctl) struct ArchivedCluster {
+    pub(in crate::ctl) archive: Archive,
+    /// Whose it is, or why that cannot be read.
+    pub(super) record: Result<ClusterRecord, String>,
+}
+
+impl ArchivedCluster {
+    /// What those have in common that had the same namespace and name.
+    pub(in crate::ctl) fn name(&self) -> &str {
+        name_of(self.archive.cluster())
+    }
+
+    fn began_at(&self) -> Option<u64> {
+        self.record.as_ref().ok().map(|record| record.began_at)
+    }
+}
+
+fn name_of(folder: &str) -> &str {
+    match folder.rsplit_once('/') {
+        Some((name, _)) if name.contains('/') => name,
+        _ => folder,
+    }
+}
+
+/// The clusters in the folder of an archive, or in all of it where it has none: by name, and of one name the newest first.
+pub(super) async fn all(archive: &Archive) -> Result<Vec<ArchivedCluster>, BackupError> {
+    let top = archive.cluster();
+    let mut folders = vec![top.to_owned()];
+    let mut found = Vec::new();
+    let depth = DEPTH.saturating_sub(top.split('/').filter(|part| !part.is_empty()).count());
+    for deeper in (0..=depth).rev() {
+        for folder in std::mem::take(&mut folders) {
+            let within = folders_in(archive, &folder).await?;
+            if within.iter().any(|it| it.strip_prefix(&*folder).is_some_and(|rest| rest == "/shards")) {
+                let archive = archive.of(&folder);
+                let record = match archive.cluster_record().await {
+                    Ok(record) => Ok(record),
+                    Err(error) if is_of_object(&error) => Err(error.to_string()),
+                    Err(error) => return Err(error.into()),
+                };
+                found.push(ArchivedCluster { archive, record });
+            } else if deeper > 0 {
+                folders.extend(within);
+            }
+        }
+    }
+    found.sort_by(|one, other| {
+        let key = |it: &ArchivedCluster| (it.name().to_owned(), Reverse(it.began_at()));
+        key(one).cmp(&key(other))
+    });
+    Ok(found)
+}
+
+/// The one cluster that is meant, and what is to be said where there are others of its name.
+pub(in crate::ctl) async fn one(archive: &Archive) -> Result<(ArchivedCluster, Option<String>), BackupError> {
+    let mut found = all(archive).await?;
+    if found.is_empty() {
+        return Err(nothing(archive).await?);
+    }
+    let mut names: Vec<String> = found.iter().map(|it| it.name().to_owned()).collect();
+    names.dedup();
+    if names.len() > 1 {
+        return Err(BackupError::Several { place: archive.destination().place().to_string(), there: names });
+    }
+    let others = found.split_off(1);
+    let newest = found.remove(0);
+    let note = (!others.is_empty()).then(|| {
+        let others: Vec<&str> = others.iter().map(|it| it.archive.cluster()).collect();
+        format!("{} is the newest of its name; there is also {}", newest.archive.cluster(), others.join(", "))
+    });
+    Ok((newest, note))
+}
+
+/// Why there is no cluster in the folder of an archive.
+pub(super) async fn nothing(archive: &Archive) -> Result<BackupError, BackupError> {
+    let place = archive.destination().place().to_string();
+    let mut there: Vec<String> = all(&archive.of("")).await?.iter().map(|it| it.name().to_owned()).collect();
+    there.dedup();
+    if there.is_empty() {
+        return Ok(BackupError::Empty { place });
+    }
+    Ok(BackupError::NoCluster { place, wanted: archive.cluster().to_owned(), there })
+}
+
+async fn folders_in(archive: &Archive, folder: &str) -> Result<Vec<String>, DestinationError> {
+    match archive.destination().folders(folder).await {
+        Err(error) if error.trouble == Trouble::NotFound => Ok(Vec::new()),
+        found => found,
+    }
+}
+
+/// Something is wrong with this object, and others may be read.
+fn is_of_object(error: &ArchiveError) -> bool {
+    error.is_lost() || matches!(error, ArchiveError::Object(_))
+}
