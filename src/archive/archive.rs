@@ -347,19 +347,27 @@ impl Archive {
         Ok(names)
     }
 
-    fn name_of_cluster(&self) -> String {
+    /// The name of the record that says whose archive it is.
+    #[must_use]
+    pub fn name_of_cluster(&self) -> String {
         format!("{}/cluster", self.cluster)
     }
 
-    fn name_of_backup(&self, name: &str) -> String {
+    /// The name of what says that there is a backup.
+    #[must_use]
+    pub fn name_of_backup(&self, name: &str) -> String {
         format!("{}/backups/{name}", self.cluster)
     }
 
-    fn name_of_base(&self, group: u32, id: &str) -> String {
+    /// The name of what says that there is a base.
+    #[must_use]
+    pub fn name_of_base(&self, group: u32, id: &str) -> String {
         format!("{}/bases/{id}", self.folder_of(group))
     }
 
-    fn name_of_base_part(&self, group: u32, id: &str, number: u32) -> String {
+    /// The name of a part of a base.
+    #[must_use]
+    pub fn name_of_base_part(&self, group: u32, id: &str, number: u32) -> String {
         format!("{}/base/{id}/{number:06}", self.folder_of(group))
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{ImportArguments, RestoreArguments};
+use super::{BackupArguments, ImportArguments, RestoreArguments};
 
 /// Asks a broker, or tells it something, by its admin API; or looks at the data of one that does not run.
 #[derive(Debug, Clone, Args)]
@@ -86,6 +86,8 @@ pub enum Command {
     /// Looks at what is on the disk of a broker that does not run.
     #[command(subcommand)]
     Journal(Journal),
+    /// Looks at what is in an archive: no broker is asked, and nothing is changed.
+    Backup(Box<BackupArguments>),
     /// Makes the data of a cluster of one broker, on this machine, of what is in an archive.
     ///
     /// A broker in this process restores it, and is stopped then. The cluster has a new id, all messages, topics, users and

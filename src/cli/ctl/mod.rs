@@ -113,6 +113,7 @@ pub async fn run(arguments: &Arguments) -> Result<Answer, CtlError> {
         Command::Remove { ordinal } => drain::remove(&client()?, *ordinal).await?.into(),
         Command::Form { file } => form(&client()?, file).await?.into(),
         Command::Journal(command) => journal::run(command).await?,
+        Command::Backup(arguments) => backup::run(arguments).await?,
         Command::Restore(arguments) => restore::run(arguments).await?,
         Command::Import(arguments) => import::run(arguments).await?,
     })

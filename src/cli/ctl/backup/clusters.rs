@@ -106,3 +106,51 @@ async fn folders_in(archive: &Archive, folder: &str) -> Result<Vec<String>, Dest
 fn is_of_object(error: &ArchiveError) -> bool {
     error.is_lost() || matches!(error, ArchiveError::Object(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use ferrymq_archive::{Destination, LogPart, Place};
+
+    use super::*;
+
+    async fn archived(directory: &Path, clusters: &[(&str, u64)]) -> Archive {
+        let place = Place::Directory { path: directory.to_owned() };
+        let archive = Archive::new(Destination::open(place).unwrap(), "", None);
+        for (folder, began_at) in clusters {
+            let of = archive.of(folder);
+            let (cluster_id, name) = ("c".to_owned(), "orders".to_owned());
+            of.put_cluster(&ClusterRecord { cluster_id, name, began_at: *began_at }).await.unwrap();
+            of.put_log(&LogPart { group: 0, first: 0, term_before: 0, entries: Vec::new() }).await.unwrap();
+        }
+        archive
+    }
+
+    #[tokio::test]
+    async fn of_one_name_the_newest_is_meant_and_that_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let archive =
+            archived(directory.path(), &[("shop/orders/a", 1), ("shop/orders/b", 3), ("shop/orders/c", 2)]).await;
+        for wanted in ["", "shop/orders"] {
+            let (found, note) = one(&archive.of(wanted)).await.unwrap();
+            assert_eq!((found.archive.cluster(), found.name()), ("shop/orders/b", "shop/orders"));
+            let told = "shop/orders/b is the newest of its name; there is also shop/orders/c, shop/orders/a";
+            assert_eq!(note.as_deref(), Some(told));
+        }
+        let (found, note) = one(&archive.of("shop/orders/a")).await.unwrap();
+        assert_eq!((found.archive.cluster(), note), ("shop/orders/a", None));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_or_not_clear_is_said_with_what_there_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let archive = archived(directory.path(), &[]).await;
+        assert!(matches!(one(&archive).await, Err(BackupError::Empty { .. })));
+        let archive = archived(directory.path(), &[("shop/orders/a", 1), ("shop/bills/b", 3)]).await;
+        let error = one(&archive).await.unwrap_err().to_string();
+        assert!(error.ends_with("has the archives of shop/bills, shop/orders; name one by --cluster"), "{error}");
+        let error = one(&archive.of("shop/carts")).await.unwrap_err().to_string();
+        assert!(error.ends_with("has no archive of shop/carts; it has those of shop/bills, shop/orders"), "{error}");
+    }
+}
