@@ -84,6 +84,23 @@ pub(in crate::ctl) async fn one(archive: &Archive) -> Result<(ArchivedCluster, O
     Ok((newest, note))
 }
 
+/// Whether one of the clusters that may be meant has a backup of this name: the brokers look into all of them.
+///
+/// # Errors
+///
+/// [`BackupError`]: none has, or the archive cannot be looked at.
+pub(in crate::ctl) async fn has_backup(archive: &Archive, name: &str) -> Result<(), BackupError> {
+    let (mut there, mut cluster) = (Vec::new(), archive.cluster().to_owned());
+    for found in all(archive).await? {
+        there.extend(found.archive.backups().await?);
+        found.name().clone_into(&mut cluster);
+    }
+    if there.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    Err(BackupError::NoBackup { cluster, name: name.to_owned(), there })
+}
+
 /// Why there is no cluster in the folder of an archive.
 pub(super) async fn nothing(archive: &Archive) -> Result<BackupError, BackupError> {
     let place = archive.destination().place().to_string();

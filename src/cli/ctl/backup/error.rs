@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use ferrymq_archive::{ArchiveError, DestinationError, ObjectError, Problem};
 use ferrymq_server::ArchiveOpenError;
 
+use crate::told::told;
+
 /// Why an archive cannot be looked at. What it came from is part of the sentence, because this is the last one that is read.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -34,8 +36,8 @@ pub enum BackupError {
         path: PathBuf,
     },
     /// It cannot be opened.
-    #[error("{}", crate::told::told(.0))]
-    Open(#[from] ArchiveOpenError),
+    #[error("{0}")]
+    Open(String),
     /// There is nothing in it.
     #[error(
         "there is no archive of a cluster in {place}; look whether the brokers archive there, and under this prefix"
@@ -77,7 +79,20 @@ pub enum BackupError {
     },
     /// Something cannot be read.
     #[error("{0}{advice}", advice = advice(.0))]
-    Read(#[from] ArchiveError),
+    Read(ArchiveError),
+}
+
+impl From<ArchiveOpenError> for BackupError {
+    fn from(error: ArchiveOpenError) -> Self {
+        Self::Open(told(&error))
+    }
+}
+
+// What it came from is in the sentence, and is not said again as the source.
+impl From<ArchiveError> for BackupError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Read(error)
+    }
 }
 
 impl From<DestinationError> for BackupError {

@@ -33,7 +33,7 @@ pub use error::BackupError;
 pub use times::Moment;
 
 pub(super) use self::{
-    clusters::{ArchivedCluster, one},
+    clusters::{ArchivedCluster, has_backup, one},
     place::configuration,
     times::parse,
 };

@@ -22,8 +22,8 @@ pub(super) async fn run(archive: Archive, backup: Option<&str>) -> Result<Answer
     let mut checker = Checker::new(archive);
     let what = match backup {
         Some(name) => {
-            inspect::known(&checker.archive, name).await?;
-            of_backup(&mut checker, name).await?;
+            let read = inspect::known(&checker.archive, name).await?;
+            of_backup(&mut checker, name, read).await?;
             format!("backup {name} of {cluster}")
         }
         None => {
@@ -34,8 +34,8 @@ pub(super) async fn run(archive: Archive, backup: Option<&str>) -> Result<Answer
     Ok(print(&what, &checker))
 }
 
-async fn of_backup(checker: &mut Checker, name: &str) -> Result<(), ArchiveError> {
-    let Some(backup) = read_backup(checker, name).await? else { return Ok(()) };
+async fn of_backup(checker: &mut Checker, name: &str, read: Result<Backup, ArchiveError>) -> Result<(), ArchiveError> {
+    let Some(backup) = keep_backup(checker, name, read)? else { return Ok(()) };
     for ShardCut { group, base, upto } in &backup.shards {
         let Some(base) = checker.base(*group, base).await? else { continue };
         if base.index >= *upto {
@@ -59,7 +59,8 @@ async fn everything(checker: &mut Checker) -> Result<(), ArchiveError> {
     checker.keep(&archive.name_of_cluster(), record, |_| 0)?;
     let mut cuts: BTreeMap<u32, Vec<ShardCut>> = BTreeMap::new();
     for name in archive.backups().await? {
-        let Some(backup) = read_backup(checker, &name).await? else { continue };
+        let read = archive.backup(&name).await;
+        let Some(backup) = keep_backup(checker, &name, read)? else { continue };
         for cut in backup.shards {
             cuts.entry(cut.group).or_default().push(cut);
         }
@@ -114,9 +115,12 @@ async fn shard(checker: &mut Checker, group: u32, cuts: &[ShardCut]) -> Result<(
     Ok(())
 }
 
-async fn read_backup(checker: &mut Checker, name: &str) -> Result<Option<Backup>, ArchiveError> {
+fn keep_backup(
+    checker: &mut Checker,
+    name: &str,
+    read: Result<Backup, ArchiveError>,
+) -> Result<Option<Backup>, ArchiveError> {
     let object = checker.archive.name_of_backup(name);
-    let read = checker.archive.backup(name).await;
     let Some(backup) = checker.keep(&object, read, |_| 0)? else { return Ok(None) };
     if backup.shards.iter().all(|cut| cut.group != CATALOGUE) {
         let why = "it has no catalogue in it".to_owned();

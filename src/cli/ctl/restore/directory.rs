@@ -19,7 +19,7 @@ pub(super) struct NewDirectory {
 impl NewDirectory {
     /// Makes the directory where it is not there.
     pub(super) fn take(path: &Path) -> Result<Self, RestoreError> {
-        let failed = |source| RestoreError::Directory { path: path.to_owned(), source };
+        let failed = |reason| RestoreError::Directory { path: path.to_owned(), reason };
         match fs::read_dir(path).map(|mut entries| entries.next()) {
             Ok(None) => return Ok(Self { path: path.to_owned(), made: None, kept: false }),
             Ok(Some(Ok(_))) => return Err(RestoreError::NotEmpty { path: path.to_owned() }),

@@ -17,12 +17,12 @@ pub enum RestoreError {
         path: PathBuf,
     },
     /// The directory cannot be used.
-    #[error("cannot use {path} to restore to: {source}; nothing was changed")]
+    #[error("cannot use {path} to restore to: {reason}; nothing was changed")]
     Directory {
         /// The directory.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        reason: io::Error,
     },
     /// A file cannot be written there.
     #[error(transparent)]

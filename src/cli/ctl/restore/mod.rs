@@ -56,6 +56,9 @@ pub(super) async fn run(arguments: &RestoreArguments) -> Result<Answer, RestoreE
     if let Some(note) = note {
         eprintln!("restore: {note}");
     }
+    if let Some(name) = &arguments.backup {
+        backup::has_backup(&archive, name).await?;
+    }
     let directory = NewDirectory::take(&arguments.to_dir)?;
     let name = last_of(cluster.name()).to_owned();
     let place = Place::take(&arguments.to_dir, &name)?;
