@@ -32,6 +32,8 @@ pub struct ShardCut {
     pub base: String,
     /// The last entry that is in the backup.
     pub upto: u64,
+    /// Of the state after that entry: see [`StateDigest`](crate::StateDigest).
+    pub digest: String,
 }
 
 /// Whose archive it is.

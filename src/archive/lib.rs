@@ -11,6 +11,7 @@
 //! | `archive.rs` | [`Archive`]: the objects of one cluster, by what they are |
 //! | `base.rs` | [`Base`]: the state of a shard at an index |
 //! | `backup.rs` | [`Backup`]: a base and an index for each shard |
+//! | `digest.rs` | [`StateDigest`]: by which a state is known again |
 //! | `log_part.rs` | [`LogPart`]: entries of a shard's log, one after the other |
 //! | `sealed.rs` | an object as it lies there: compressed, encrypted where there is a key, and checked |
 //! | `key.rs` | [`Key`]: what objects are encrypted with |
@@ -25,6 +26,7 @@ mod archive;
 mod backup;
 mod base;
 mod destination;
+mod digest;
 mod key;
 mod log_part;
 mod place;
@@ -34,6 +36,7 @@ pub use archive::{Archive, ArchiveError};
 pub use backup::{Backup, ClusterRecord, ShardCut};
 pub use base::{Base, NeededEntry};
 pub use destination::{Destination, DestinationError, Put, Trouble};
+pub use digest::StateDigest;
 pub use key::{Key, KeyError};
 pub use log_part::{Entry, LogPart};
 pub use place::{Place, Secret};

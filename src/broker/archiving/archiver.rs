@@ -258,7 +258,7 @@ impl Archiver {
         // Where nothing was archived yet there is no gap in anything.
         let gap_from = (place.next > 0).then_some(place.next);
         let behind = base::Behind { log_from: None, gap_from };
-        let base = base::write(&self.archive()?, group, behind, |_| ()).await?;
+        let (base, _) = base::write(&self.archive()?, group, behind, |_| ()).await?;
         if base.gap_from.is_some() {
             let mut figures = locked(&self.figures);
             figures.gaps += 1;
@@ -270,25 +270,29 @@ impl Archiver {
 
     async fn new_base<M: Machine>(&self, group: &Group<M>, place: Place) -> Result<Place, ArchivingError> {
         let behind = base::Behind { log_from: Some(place.next), gap_from: None };
-        let base = base::write(&self.archive()?, group, behind, |_| ()).await?;
+        let (base, _) = base::write(&self.archive()?, group, behind, |_| ()).await?;
         Ok(Place { since_base: 0, base_bytes: base.bytes, ..place })
     }
 
-    /// Makes a base for a backup. Gives it when the log is archived to where it is complete.
+    /// Makes a base for a backup. Gives it when the log is archived to where the backup ends in this group, with the index of
+    /// that entry and the digest of the state after it.
     pub(super) async fn base_for_backup<M: Machine>(
         &self,
         group: &Group<M>,
         progress: impl Fn(u64),
-    ) -> Result<ferrymq_archive::Base, ArchivingError> {
+    ) -> Result<(ferrymq_archive::Base, u64, String), ArchivingError> {
         let id = group.id();
         let log_from = self.archived(group, |_| true).await?;
         let behind = base::Behind { log_from: Some(log_from), gap_from: None };
-        let base = base::write(&self.archive()?, group, behind, progress).await?;
-        self.archived(group, |next| next > base.complete_from).await?;
+        let (base, digest) = base::write(&self.archive()?, group, behind, progress).await?;
+        // Where nothing came meanwhile, the state is that of the base.
+        let unchanged = base.complete_from == base.index;
+        let (upto, digest) = if unchanged { (base.index, digest) } else { base::digest(group).await? };
+        self.archived(group, |next| next > upto).await?;
         if let Some(place) = self.places().get_mut(&id) {
             (place.since_base, place.base_bytes) = (0, base.bytes);
         }
-        Ok(base)
+        Ok((base, upto, digest))
     }
 
     /// Waits until a group that this node leads is archived so far, and gives how far it is.

@@ -1,6 +1,6 @@
 //! A base, written: the state of a group, and the entries that it needs.
 
-use ferrymq_archive::{Archive, Base};
+use ferrymq_archive::{Archive, Base, StateDigest};
 use ferrymq_replication::{Group, Machine, task};
 
 use super::ArchivingError;
@@ -16,13 +16,13 @@ pub(super) struct Behind {
     pub(super) gap_from: Option<u64>,
 }
 
-/// Writes a base of a group, and tells how many bytes that is so far.
+/// Writes a base of a group, and tells how many bytes that is so far. Gives it, and the digest of its state.
 pub(super) async fn write<M: Machine>(
     archive: &Archive,
     group: &Group<M>,
     behind: Behind,
     progress: impl Fn(u64),
-) -> Result<Base, ArchivingError> {
+) -> Result<(Base, String), ArchivingError> {
     let state = group.base().await?;
     let ((term, index), number) = (state.last(), group.id());
     let id = Base::id(index, rand::random());
@@ -38,13 +38,14 @@ pub(super) async fn write<M: Machine>(
     }
     // What is given free from now on was read.
     let (complete_from, complete_at) = (group.view().applied, task::time_of_day());
-    let (mut at, mut state_parts) = (0, 0);
+    let (mut at, mut state_parts, mut digest) = (0, 0, StateDigest::default());
     loop {
         let part = state.state(at, PART_BYTES).await?;
         if part.is_empty() {
             break;
         }
         at += part.len() as u64;
+        digest.update(&part);
         archive.put_base_state(number, &id, entry_parts + state_parts, part).await?;
         state_parts += 1;
         progress(bytes + at);
@@ -67,5 +68,19 @@ pub(super) async fn write<M: Machine>(
     };
     archive.put_base(&base).await?;
     tracing::info!(shard = number, index, bytes, ?gap_from, "a base is in the archive");
-    Ok(base)
+    Ok((base, digest.finish()))
+}
+
+/// The index of the last entry in the state that a group has now, or a little later, and the digest of that state.
+pub(crate) async fn digest<M: Machine>(group: &Group<M>) -> std::io::Result<(u64, String)> {
+    let state = group.base().await?;
+    let (mut at, mut digest) = (0, StateDigest::default());
+    loop {
+        let part = state.state(at, PART_BYTES).await?;
+        if part.is_empty() {
+            return Ok((state.last().1, digest.finish()));
+        }
+        at += part.len() as u64;
+        digest.update(&part);
+    }
 }

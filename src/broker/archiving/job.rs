@@ -21,7 +21,7 @@ pub(crate) enum ShardBackup {
     /// So many bytes of its base are written.
     Running { bytes: u64 },
     /// It is in the archive.
-    Done { base: String, upto: u64, bytes: u64 },
+    Done { base: String, upto: u64, digest: String, bytes: u64 },
     /// It was given up.
     Failed { reason: String },
 }
@@ -30,7 +30,9 @@ impl ShardBackup {
     /// The cut, once it is made, and bytes.
     pub(crate) fn cut(&self, group: u32) -> Option<(ShardCut, u64)> {
         match self {
-            Self::Done { base, upto, bytes } => Some((ShardCut { group, base: base.clone(), upto: *upto }, *bytes)),
+            Self::Done { base, upto, digest, bytes } => {
+                Some((ShardCut { group, base: base.clone(), upto: *upto, digest: digest.clone() }, *bytes))
+            }
             _ => None,
         }
     }
@@ -77,7 +79,7 @@ impl Jobs {
             let progress = |bytes| *lock(&job) = ShardBackup::Running { bytes };
             let made = archiver.base_for_backup(&group, progress).await;
             *lock(&job) = match made {
-                Ok(base) => ShardBackup::Done { upto: base.complete_from, bytes: base.bytes, base: base.id },
+                Ok((base, upto, digest)) => ShardBackup::Done { upto, digest, bytes: base.bytes, base: base.id },
                 Err(error) => ShardBackup::Failed { reason: error.to_string() },
             };
         });

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use ferrymq_archive::{Archive, ArchiveError};
 
 pub(crate) use archiver::Archiver;
+pub(crate) use base::digest;
 pub use figures::{ArchiveFigures, BackupState, BackupView, LAG_BOUNDS};
 pub(crate) use job::{Jobs, ShardBackup};
 pub(crate) use prune::prune;

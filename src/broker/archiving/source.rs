@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use ferrymq_archive::{Archive, ArchiveError, Base, Entry, LogPart, Trouble};
+use ferrymq_archive::{Archive, ArchiveError, Base, Entry, LogPart, ShardCut, StateDigest, Trouble};
 use ferrymq_replication::{Applied, Machine as _, StateReader};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -109,8 +109,11 @@ async fn find(archive: &Archive, target: &RestoreTarget, allow_partial: bool) ->
     let (what, mut sources) = match target {
         RestoreTarget::Backup(name) => {
             let backup = archive.backup(name).await?;
-            let source = |base, upto| ShardSource { base: Some(base), upto: Upto::Index(upto) };
-            let cuts = backup.shards.into_iter().map(|cut| (cut.group, source(cut.base, cut.upto)));
+            let source = |cut: ShardCut| {
+                let (upto, digest) = (Upto::Index(cut.upto), Some(cut.digest));
+                (cut.group, ShardSource { base: Some(cut.base), upto, digest })
+            };
+            let cuts = backup.shards.into_iter().map(source);
             (format!("backup {name}"), cuts.collect())
         }
         RestoreTarget::Time(time) => {
@@ -158,11 +161,11 @@ async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<Shar
         // What it needs and was given free while it was made is not in it.
         let whole = base.complete_from == base.index || base.complete_from < log_ends;
         if whole && serves(&base, upto) {
-            return Ok(Some(ShardSource { base: Some(id.clone()), upto }));
+            return Ok(Some(ShardSource { base: Some(id.clone()), upto, digest: None }));
         }
     }
     match (firsts.first(), upto) {
-        (Some(0), _) => Ok(Some(ShardSource { base: None, upto })),
+        (Some(0), _) => Ok(Some(ShardSource { base: None, upto, digest: None })),
         (None, _) if bases.is_empty() => Ok(None),
         // It had nothing then, or what it had is not kept any more: whoever asks for a time is not to get less than there was.
         (_, Upto::Time(_)) => Err(SourceError::NoBase { group, reason: "it begins after that time".to_owned() }),
@@ -197,6 +200,16 @@ async fn replay_catalogue(
             Err(error) if allow_partial => missing.push(error.to_string()),
             Err(error) => return Err(of_replay(error)),
         }
+    }
+    let mut digest = StateDigest::default();
+    digest.update(&machine.saved());
+    let now = digest.finish();
+    if let Some(then) = source.digest.as_ref().filter(|then| StateDigest::differ(then, &now)) {
+        let different = format!("the catalogue is not as it was backed up: its digest is {now}, and was {then}");
+        if !allow_partial {
+            return Err(SourceError::Catalogue(different));
+        }
+        missing.push(different);
     }
     Ok(machine)
 }

@@ -33,6 +33,8 @@ pub(crate) struct ShardSource {
     /// The base to begin with; from the beginning of the log where there is none.
     pub(crate) base: Option<String>,
     pub(crate) upto: Upto,
+    /// Of the state then, where that is known.
+    pub(crate) digest: Option<String>,
 }
 
 /// What a cluster was made of, and how far it is.
@@ -202,7 +204,7 @@ mod tests {
     }
 
     fn formation(machine: &CatalogueMachine, nodes: u32, default_mirrors: u8) -> RestoredFormation {
-        let source = || ShardSource { base: None, upto: Upto::Latest };
+        let source = || ShardSource { base: None, upto: Upto::Latest, digest: None };
         let left: BTreeMap<u32, ShardSource> =
             machine.catalogue.records.shards.keys().filter(|shard| **shard != 2).map(|id| (*id, source())).collect();
         RestoredFormation {

@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use ferrymq_archive::{Archive, ArchiveError, Base, Entry, LogPart};
+use ferrymq_archive::{Archive, ArchiveError, Base, Entry, LogPart, StateDigest};
 use ferrymq_replication::{Committed, LogEntry, RefillError};
 use futures::StreamExt as _;
 use tokio::time::sleep;
 
 use super::Inner;
 use crate::{
-    archiving::{Replay, ReplayError},
+    archiving::{Replay, ReplayError, digest},
     catalogue::{Command, ShardSource},
     shard::Replica,
 };
@@ -26,6 +26,12 @@ enum RestoreError {
     Archive(#[from] ArchiveError),
     #[error(transparent)]
     Refill(#[from] RefillError),
+    #[error(
+        "shard {shard} is not as it was backed up: after entry {index} the digest of its state is {now}, and was {then}"
+    )]
+    Different { shard: u32, index: u64, now: String, then: String },
+    #[error("the state of the shard cannot be read")]
+    Read(#[from] std::io::Error),
     #[error("{0}")]
     Open(String),
     #[error("this broker was not told where the archive is: the cluster has no spec.restoreFrom")]
@@ -36,9 +42,9 @@ impl RestoreError {
     /// What was in the archive is not there as it was written: trying again does not help.
     fn is_lost(&self) -> bool {
         match self {
-            Self::Replay(ReplayError::Hole { .. }) => true,
+            Self::Replay(ReplayError::Hole { .. }) | Self::Different { .. } => true,
             Self::Replay(ReplayError::Archive(error)) | Self::Archive(error) => error.is_lost(),
-            Self::Refill(_) | Self::Open(_) | Self::NoSource => false,
+            Self::Refill(_) | Self::Read(_) | Self::Open(_) | Self::NoSource => false,
         }
     }
 }
@@ -115,6 +121,12 @@ impl Inner {
             match part {
                 Ok(part) => group.refill(committed(part)).await?,
                 Err(error) => leave_out(error.into())?,
+            }
+        }
+        if let Some(then) = &source.digest {
+            let (shard, (index, now)) = (group.id(), digest(group).await?);
+            if StateDigest::differ(then, &now) {
+                leave_out(RestoreError::Different { shard, index, now, then: then.clone() })?;
             }
         }
         Ok(left_out)

@@ -36,15 +36,21 @@ async fn archiving(brokers: usize, archive: &Archive) -> Cluster {
 
 /// A new cluster, of what was archived.
 async fn restored(brokers: usize, archive: &Archive, target: RestoreTarget) -> Cluster {
+    let cluster = restoring(brokers, archive, target, false).await;
+    cluster.all_serve().await;
+    cluster
+}
+
+/// A new cluster that is made of what was archived.
+async fn restoring(brokers: usize, archive: &Archive, target: RestoreTarget, allow_partial: bool) -> Cluster {
     let archives = Archives { to: None, from: Some(opener(&archive.of("shop/orders"))) };
     let cluster = Cluster::unformed(brokers, SEGMENT_BYTES, archives).await;
-    let restore = Some(RestoreOrder { target, allow_partial: false });
+    let restore = Some(RestoreOrder { target, allow_partial });
     let formation = Formation { cluster_id: "another".into(), restore, ..cluster.formation() };
     // The archive is read meanwhile.
     while let Err(FormError::NotYet(_)) = cluster.node(0).form(formation.clone()).await {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    cluster.all_serve().await;
     cluster
 }
 
@@ -149,6 +155,43 @@ async fn what_a_cluster_had_is_there_again_in_another_one() {
             client.publish("new", "new").await;
             client.all_confirmed().await;
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_that_is_not_as_it_was_backed_up_is_named() {
+    in_time(async {
+        let directory = TempDir::new().unwrap();
+        let archive = archive_in(directory.path());
+        let cluster = archiving(1, &archive).await;
+        let mut client = cluster.client(0).await;
+        for name in QUEUES {
+            client.declare(name).await;
+        }
+        publish(&mut client, 0..30).await;
+        back_up(&cluster, "true").await;
+        drop(cluster);
+        let mut forged = archive.backup("true").await.unwrap();
+        let cut = forged.shards.iter_mut().find(|cut| cut.group == 1).unwrap();
+        let digest = cut.digest.clone();
+        // Of another state, in the same format.
+        let last = if digest.ends_with('0') { "1" } else { "0" };
+        cut.digest.replace_range(digest.len() - 1.., last);
+        forged.name = "forged".into();
+        archive.put_backup(&forged).await.unwrap();
+
+        let target = RestoreTarget::Backup("forged".into());
+        let cluster = restoring(1, &archive, target.clone(), false).await;
+        let problems = || cluster.node(0).restoration().map(|view| view.problems.join("; ")).unwrap_or_default();
+        until("a problem is told", || !problems().is_empty()).await;
+        let problem = problems();
+        assert!(problem.contains("shard 1 is not as it was backed up") && problem.contains(&digest), "{problem}");
+        drop(cluster);
+        let cluster = restoring(1, &archive, target, true).await;
+        cluster.all_serve().await;
+        let wanted = of_queue(0..30, 1);
+        assert_eq!(content(&cluster, "b", wanted.len()).await, wanted);
     })
     .await;
 }

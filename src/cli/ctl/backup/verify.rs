@@ -36,7 +36,7 @@ pub(super) async fn run(archive: Archive, backup: Option<&str>) -> Result<Answer
 
 async fn of_backup(checker: &mut Checker, name: &str, read: Result<Backup, ArchiveError>) -> Result<(), ArchiveError> {
     let Some(backup) = keep_backup(checker, name, read)? else { return Ok(()) };
-    for ShardCut { group, base, upto } in &backup.shards {
+    for ShardCut { group, base, upto, .. } in &backup.shards {
         let Some(base) = checker.base(*group, base).await? else { continue };
         if base.index >= *upto {
             continue;
