@@ -35,6 +35,13 @@ pub struct BackupSettings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<BackupRetention>,
 
+    /// When the last backup is restored to see whether it can be, as in a crontab, such as `0 4 * * 0` for Sundays at four;
+    /// in UTC. A pod beside the cluster does it, and what it makes goes again. Default: when somebody asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    #[x_kube(validation = Rule::new(r"self.matches('^\s*(\S+\s+){4}\S+\s*$')").message(sentence::BACKUP_SCHEDULE))]
+    pub verify: Option<String>,
+
     /// The most that a broker gives to the archive a second, before it is compressed, such as `50Mi`. Default: as much as
     /// there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -205,6 +212,8 @@ pub struct BackupPlan {
     pub source: ArchiveSource,
     /// When a backup is made.
     pub schedule: Option<Schedule>,
+    /// When the last one is restored to see whether it can be.
+    pub verify: Option<Schedule>,
     /// How many are kept at most.
     pub keep_last: Option<usize>,
     /// How old they become at most.
@@ -275,6 +284,18 @@ impl PartialEq for Schedule {
 }
 
 impl Schedule {
+    fn check(field: &str, text: Option<&str>, problems: &mut Vec<Problem>) -> Option<Self> {
+        let text = text?;
+        match upgrade::crontab(text, "") {
+            Ok(times) => Some(Self { text: text.to_owned(), times }),
+            Err(why) => {
+                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+                problems.push(Problem::new(field, format!("{}{why}", sentence::BACKUP_SCHEDULE)));
+                None
+            }
+        }
+    }
+
     /// The first time after this one.
     #[must_use]
     pub fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
@@ -285,14 +306,8 @@ impl Schedule {
 impl BackupPlan {
     pub(crate) fn check(spec: &BackupSettings, problems: &mut Vec<Problem>) -> Self {
         let source = check_source("spec.backup", &spec.destination, spec.encryption_secret.as_ref(), problems);
-        let schedule = spec.schedule.as_ref().and_then(|text| match upgrade::crontab(text, "") {
-            Ok(times) => Some(Schedule { text: text.clone(), times }),
-            Err(why) => {
-                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-                problems.push(Problem::new("spec.backup.schedule", format!("{}{why}", sentence::BACKUP_SCHEDULE)));
-                None
-            }
-        });
+        let schedule = Schedule::check("spec.backup.schedule", spec.schedule.as_deref(), problems);
+        let verify = Schedule::check("spec.backup.verify", spec.verify.as_deref(), problems);
         let retention = spec.retention.clone().unwrap_or_default();
         let keep_last = retention.last.and_then(|last| match usize::try_from(last) {
             Ok(last @ 1..=1000) => Some(last),
@@ -308,7 +323,7 @@ impl BackupPlan {
         let bandwidth = spec.bandwidth.as_ref().map(|bytes| {
             crate::cluster::check_size("spec.backup.bandwidth", bytes, 64 << 10, sentence::BACKUP_BANDWIDTH, problems)
         });
-        Self { source, schedule, keep_last, keep_for, bandwidth }
+        Self { source, schedule, verify, keep_last, keep_for, bandwidth }
     }
 }
 

@@ -60,7 +60,7 @@ mod user;
 mod user_status;
 mod yaml;
 
-pub use backup::{Backup, BackupDeletionPolicy, BackupSpec, BackupStatus, CheckedBackup};
+pub use backup::{Backup, BackupDeletionPolicy, BackupSpec, BackupStatus, BackupVerification, CheckedBackup};
 pub use backup_settings::{
     ArchiveSource, AzureDestination, BackupDestination, BackupPlan, BackupRetention, BackupSettings, GcsDestination,
     RestorePlan, RestoreSettings, S3Destination, Schedule, VolumeClaimDestination,

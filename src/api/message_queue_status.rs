@@ -199,6 +199,9 @@ pub struct BackupSummary {
     pub last_time: Time,
     /// A new cluster can begin with what there was at any time since this one.
     pub recoverable_from: Time,
+    /// When one was last restored to see whether it can be, and could.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verified_time: Option<Time>,
 }
 
 /// What a cluster was made of.

@@ -178,7 +178,7 @@ pub(crate) const PERMISSION_TWICE: &str =
 
 pub(crate) const PERMISSIONS_TOO_MANY: &str = "a user has permissions on at most 64 virtual hosts";
 
-pub(crate) const BACKUP_SCHEDULE: &str = "backup.schedule is a crontab of five fields in UTC (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'";
+pub(crate) const BACKUP_SCHEDULE: &str = "a schedule is a crontab of five fields in UTC (minute, hour, day of the month, month, day of the week), such as '0 2 * * *'";
 
 pub(crate) const BACKUP_DESTINATION: &str =
     "a destination is one of s3, gcs, azure and volumeClaim; set one of them, and only one";

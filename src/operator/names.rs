@@ -20,6 +20,9 @@ pub(crate) const BACKUP_FINALIZER: &str = "ferrymq.io/backup";
 /// On a `Backup` that was made by a schedule: the time that it was due, in seconds since 1970.
 pub(crate) const SCHEDULED_LABEL: &str = "ferrymq.io/scheduled";
 
+/// On a `Backup`: it is to be restored to see whether it can be. Another value asks for that again.
+pub(crate) const VERIFY_ANNOTATION: &str = "ferrymq.io/verify";
+
 /// The label that names a pod's cluster.
 pub(crate) const CLUSTER_LABEL: &str = "ferrymq.io/cluster";
 
@@ -92,6 +95,11 @@ pub(crate) const RESTORE: Archived = Archived {
 
 /// Where it keeps its data.
 pub(crate) const DATA_DIRECTORY: &str = "/var/lib/ferrymq";
+
+/// The pod that restores a backup to see whether it can be.
+pub(crate) fn verification_pod(backup: &str) -> String {
+    format!("{backup}-verify")
+}
 
 pub(crate) fn stateful_set(cluster: &str) -> String {
     cluster.to_owned()

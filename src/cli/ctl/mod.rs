@@ -69,6 +69,7 @@ impl CtlError {
         match self {
             // What 1 says is that something was found.
             Self::Look(_) | Self::Backup(_) => 2,
+            Self::Restore(error) if !error.is_of_the_archive() => 2,
             _ => 1,
         }
     }
@@ -113,7 +114,12 @@ pub async fn run(arguments: &Arguments) -> Result<Answer, CtlError> {
         Command::Remove { ordinal } => drain::remove(&client()?, *ordinal).await?.into(),
         Command::Form { file } => form(&client()?, file).await?.into(),
         Command::Journal(command) => journal::run(command).await?,
-        Command::Backup(arguments) => backup::run(arguments).await?,
+        Command::Backup(arguments) => match &arguments.command {
+            BackupCommand::Verify { backup: Some(backup), restore_in: Some(directory), archive } => {
+                restore::drill(archive, backup, directory).await?
+            }
+            _ => backup::run(arguments).await?,
+        },
         Command::Restore(arguments) => restore::run(arguments).await?,
         Command::Import(arguments) => import::run(arguments).await?,
     })

@@ -247,6 +247,11 @@ async fn what_was_archived_is_shown_verified_and_restored_to_a_directory() {
             assert_eq!(verify.exit_code, 0, "{}", verify.text);
             assert!(verify.text.contains(" is whole: "), "{}", verify.text);
         }
+        let drill = archived.path("drill");
+        let verify = typed(&format!("backup verify second {options} --restore-in {}", drill.display())).await.unwrap();
+        let told = "backup second of shop/orders/u1 can be restored: all of its ";
+        assert!(verify.text.starts_with(told) && verify.exit_code == 0, "{}", verify.text);
+        assert!(!drill.exists(), "what was made is gone again");
         let error = typed(&format!("backup verify third {options}")).await.unwrap_err();
         let told = "the archive of shop/orders/u1 has no backup third; it has first, middle, second";
         assert_eq!((error.to_string().as_str(), error.exit_code()), (told, 2));
@@ -312,6 +317,11 @@ async fn what_is_damaged_missing_or_locked_is_named_and_nothing_of_it_is_restore
             assert!(verify.text.contains(" 1 problem in "), "{}", verify.text);
         }
         assert_eq!(typed(&format!("backup verify first {options}")).await.unwrap().exit_code, 0);
+        let drill = archived.path("drill");
+        let verify = format!("backup verify second {options} --restore-in {}", drill.display());
+        let error = typed(&verify).await.unwrap_err();
+        assert!(error.to_string().contains(&format!("object {name}: it is damaged")), "{error}");
+        assert!(error.exit_code() == 1 && !drill.exists());
         fs::create_dir(&directory).unwrap();
         let error = typed(&restore).await.unwrap_err();
         assert!(error.to_string().contains(&format!("object {name}: it is damaged")), "{error}");

@@ -1,7 +1,8 @@
 //! A reconcile of a `Backup`: a broker of its cluster is asked to make it, and how far it is, until it is there or was given
-//! up. What ended is never begun anew.
+//! up. What ended is never begun anew. One that is there may be restored to see whether it can be (`verification.rs`).
 
 mod status;
+mod verification;
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,6 +22,8 @@ use crate::{
     links::{LinkError, find},
     names::BACKUP_FINALIZER,
 };
+
+pub(crate) use verification::{ended as verified, is_under_way as is_being_verified};
 
 /// How often a broker is asked how far it is.
 const QUICK: Duration = Duration::from_secs(1);
@@ -80,8 +83,10 @@ async fn step(resource: &Backup, context: &Context) -> Result<Action, ReconcileE
     if resource.metadata.deletion_timestamp.is_some() {
         return let_go(resource, context).await;
     }
-    if ended(resource).is_some() {
-        return Ok(Action::await_change());
+    match ended(resource) {
+        Some(true) => return verification::step(resource, context).await,
+        Some(false) => return Ok(Action::await_change()),
+        None => {}
     }
     if !finalizers::has(resource, BACKUP_FINALIZER) {
         // Before anything is in the archive: else a resource could go and leave it behind.
@@ -94,7 +99,9 @@ async fn step(resource: &Backup, context: &Context) -> Result<Action, ReconcileE
     };
     status::publish(resource, &stage, context).await?;
     Ok(match stage {
-        Stage::Complete(_) | Stage::Failed(_) => Action::await_change(),
+        // It may be verified now.
+        Stage::Complete(_) => Action::requeue(AT_ONCE),
+        Stage::Failed(_) => Action::await_change(),
         Stage::Runs(_) => Action::requeue(QUICK),
         Stage::Stuck(..) | Stage::Waits(..) => Action::requeue(SLOW),
     })

@@ -10,20 +10,10 @@ use crate::{context::Context, error::ReconcileError};
 
 /// Writes the status where it says something new.
 pub(super) async fn publish(resource: &Backup, stage: &Stage, context: &Context) -> Result<(), ReconcileError> {
-    let new = of(resource, stage);
-    if resource.status.as_ref() == Some(&new) {
+    if !write(resource, of(resource, stage), context).await? {
         return Ok(());
     }
     let name = resource.name_any();
-    let api = Api::<Backup>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
-    let mut changed = resource.clone();
-    changed.status = Some(new);
-    changed.metadata.managed_fields = None;
-    match api.replace_status(&name, &PostParams::default(), &changed).await {
-        Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
-        Err(source) => return Err(ReconcileError::Status { what: format!("the status of Backup {name}"), source }),
-    }
     match stage {
         Stage::Complete(_) => {
             let note = format!("backup {name} is in the archive");
@@ -38,6 +28,23 @@ pub(super) async fn publish(resource: &Backup, stage: &Stage, context: &Context)
         Stage::Waits(..) | Stage::Runs(_) => {}
     }
     Ok(())
+}
+
+/// Writes a status where it is new; gives whether it was written.
+pub(super) async fn write(resource: &Backup, new: BackupStatus, context: &Context) -> Result<bool, ReconcileError> {
+    if resource.status.as_ref() == Some(&new) {
+        return Ok(false);
+    }
+    let name = resource.name_any();
+    let api = Api::<Backup>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
+    let mut changed = resource.clone();
+    changed.status = Some(new);
+    changed.metadata.managed_fields = None;
+    match api.replace_status(&name, &PostParams::default(), &changed).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Err(source) => Err(ReconcileError::Status { what: format!("the status of Backup {name}"), source }),
+    }
 }
 
 fn of(resource: &Backup, stage: &Stage) -> BackupStatus {

@@ -14,15 +14,15 @@ use kube::{
 };
 
 use crate::{
-    backup::ended,
+    backup,
     context::Context,
     error::ReconcileError,
-    message_queue::{dereference::Observed, verdict::Verdict},
+    message_queue::{dereference::Observed, drills, verdict::Verdict},
     names::{self, SCHEDULED_LABEL},
 };
 
 /// How late a backup may be that the schedule asked for.
-const LATE: Duration = Duration::from_secs(3600);
+pub(super) const LATE: Duration = Duration::from_secs(3600);
 /// How long what was confirmed may wait to be archived.
 const BEHIND: Duration = Duration::from_secs(60);
 
@@ -50,6 +50,7 @@ pub(crate) async fn carry_out(
             Err(source) => return Err(ReconcileError::Write { what: format!("Backup {name}"), source }),
         }
     }
+    drills::carry_out(resource, cluster, plan, &observed.backups, now, context).await?;
     for name in surplus(plan, &observed.backups, now) {
         match api.delete(&name, &DeleteParams::default()).await {
             Ok(_) => {
@@ -96,13 +97,13 @@ fn scheduled(cluster: &Cluster, due: Timestamp) -> Backup {
     backup
 }
 
-fn completed_at(backup: &Backup) -> Option<Timestamp> {
-    let is_complete = ended(backup) == Some(true);
-    backup.status.as_ref().filter(|_| is_complete)?.completion_time.as_ref().map(|time| time.0)
+fn completed_at(resource: &Backup) -> Option<Timestamp> {
+    let is_complete = backup::ended(resource) == Some(true);
+    resource.status.as_ref().filter(|_| is_complete)?.completion_time.as_ref().map(|time| time.0)
 }
 
 /// All that are in the archive, the last one first.
-fn completed(backups: &[Arc<Backup>]) -> Vec<(Timestamp, &Backup)> {
+pub(super) fn completed(backups: &[Arc<Backup>]) -> Vec<(Timestamp, &Backup)> {
     let mut all: Vec<_> = backups.iter().filter_map(|backup| Some((completed_at(backup)?, &**backup))).collect();
     all.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     all
@@ -132,13 +133,23 @@ pub(crate) fn summary(observed: &Observed) -> Option<BackupSummary> {
     let completed = completed(&observed.backups);
     let (last_time, last) = completed.first()?;
     let (oldest, _) = completed.last()?;
-    Some(BackupSummary { last: last.name_any(), last_time: Time(*last_time), recoverable_from: Time(*oldest) })
+    let verified = observed.backups.iter().filter_map(|it| backup::verified(it));
+    Some(BackupSummary {
+        last: last.name_any(),
+        last_time: Time(*last_time),
+        recoverable_from: Time(*oldest),
+        verified_time: verified.filter(|(_, good)| *good).map(|(at, _)| Time(at)).max_by_key(|time| time.0),
+    })
 }
 
 /// The conditions of a cluster that is archived.
 pub(crate) fn judge(cluster: &Cluster, observed: &Observed, now: Timestamp) -> Vec<Verdict> {
     match &cluster.backup {
-        Some(plan) => vec![healthy(plan, observed, now), archiving(cluster, observed)],
+        Some(plan) => {
+            let mut verdicts = vec![healthy(plan, observed, now), archiving(cluster, observed)];
+            verdicts.extend(drills::judge(plan, &observed.backups, now));
+            verdicts
+        }
         None => Vec::new(),
     }
 }
@@ -148,7 +159,7 @@ fn healthy(plan: &BackupPlan, observed: &Observed, now: Timestamp) -> Verdict {
         |status, reason, message: String| Verdict { kind: ConditionType::BackupHealthy, status, reason, message };
     let completed = completed(&observed.backups);
     let last = completed.first();
-    let failed = observed.backups.iter().filter(|backup| ended(backup) == Some(false));
+    let failed = observed.backups.iter().filter(|it| backup::ended(it) == Some(false));
     let failed = failed.max_by_key(|backup| backup.creation_timestamp().map(|time| time.0));
     if let Some(failed) = failed
         && last.is_none_or(|(_, last)| last.creation_timestamp() < failed.creation_timestamp())

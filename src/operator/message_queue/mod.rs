@@ -6,6 +6,7 @@ mod backups;
 pub(crate) mod build;
 pub(crate) mod certificates;
 pub(crate) mod dereference;
+mod drills;
 mod endpoints;
 pub(crate) mod forming;
 mod machine_reads;

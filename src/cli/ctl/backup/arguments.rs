@@ -66,6 +66,11 @@ pub enum BackupCommand {
         /// The backup's name; without it, everything is read that the cluster has in the archive.
         backup: Option<String>,
 
+        /// Also restores the backup, in this directory that is not there, or empty, compares what is restored with what was
+        /// backed up, and removes it.
+        #[arg(long, value_name = "DIR", requires = "backup")]
+        restore_in: Option<PathBuf>,
+
         /// Which archive.
         #[command(flatten)]
         archive: ArchiveArguments,

@@ -82,6 +82,17 @@ pub enum BackupError {
     Read(ArchiveError),
 }
 
+impl BackupError {
+    /// What is in the archive is why, and not how it was looked at.
+    pub(in crate::ctl) fn is_of_the_archive(&self) -> bool {
+        match self {
+            Self::Empty { .. } | Self::NoCluster { .. } | Self::NoBackup { .. } => true,
+            Self::Read(error) => error.is_lost(),
+            _ => false,
+        }
+    }
+}
+
 impl From<ArchiveOpenError> for BackupError {
     fn from(error: ArchiveOpenError) -> Self {
         Self::Open(told(&error))

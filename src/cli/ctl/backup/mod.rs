@@ -47,7 +47,9 @@ pub(super) async fn run(arguments: &BackupArguments) -> Result<Answer, BackupErr
     match &arguments.command {
         BackupCommand::List { archive } => list::run(&ferrymq_server::open_archive(&configuration(archive)?)?).await,
         BackupCommand::Inspect { backup, archive } => inspect::run(&only(archive).await?, backup).await,
-        BackupCommand::Verify { backup, archive } => verify::run(only(archive).await?, backup.as_deref()).await,
+        BackupCommand::Verify { backup, archive, restore_in: _ } => {
+            verify::run(only(archive).await?, backup.as_deref()).await
+        }
     }
 }
 

@@ -45,3 +45,14 @@ pub enum RestoreError {
     #[error("nothing is restored: it was stopped")]
     Stopped,
 }
+
+impl RestoreError {
+    /// What is in the archive is why: trying again does not help.
+    pub(in crate::ctl) fn is_of_the_archive(&self) -> bool {
+        match self {
+            Self::Refused { .. } => true,
+            Self::Archive(error) => error.is_of_the_archive(),
+            _ => false,
+        }
+    }
+}

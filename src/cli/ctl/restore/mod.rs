@@ -9,6 +9,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | `arguments.rs` | what is typed |
+//! | `drill.rs` | a backup, restored to see whether it can be |
 //! | `directory.rs` | the directory: what was made in it goes again, unless all went well |
 //! | `watcher.rs` | how far the broker is, and when it is to be given up |
 //!
@@ -18,6 +19,7 @@
 
 mod arguments;
 mod directory;
+mod drill;
 mod error;
 mod watcher;
 
@@ -29,6 +31,7 @@ use ferrymq_admin_api::{
 use ferrymq_server::Running;
 
 pub use arguments::RestoreArguments;
+pub(super) use drill::run as drill;
 pub use error::RestoreError;
 
 use self::{directory::NewDirectory, watcher::Watcher};
@@ -62,7 +65,12 @@ pub(super) async fn run(arguments: &RestoreArguments) -> Result<Answer, RestoreE
     let directory = NewDirectory::take(&arguments.to_dir)?;
     let name = last_of(cluster.name()).to_owned();
     let place = Place::take(&arguments.to_dir, &name)?;
-    let made = make(arguments, source, &cluster, &place, &name).await?;
+    let order = RestoreOrder {
+        backup: arguments.backup.clone(),
+        time: arguments.time.map(|moment| moment.0),
+        allow_partial: arguments.allow_partial,
+    };
+    let made = make(order, source, &cluster, &place, &name).await?;
     let text = print(&arguments.to_dir, &place, &name, &made);
     directory.keep();
     Ok(text.into())
@@ -70,7 +78,7 @@ pub(super) async fn run(arguments: &RestoreArguments) -> Result<Answer, RestoreE
 
 /// Makes a cluster in a directory; gives what of it was restored. The broker is stopped when this returns.
 async fn make(
-    arguments: &RestoreArguments,
+    order: RestoreOrder,
     source: ArchiveConfiguration,
     cluster: &ArchivedCluster,
     place: &Place,
@@ -111,11 +119,6 @@ async fn make(
     };
     let started = ferrymq_server::start(now, 0, None).await;
     let running = started.map_err(|error| RestoreError::Broker { what: format!("did not start: {}", told(&error)) })?;
-    let order = RestoreOrder {
-        backup: arguments.backup.clone(),
-        time: arguments.time.map(|moment| moment.0),
-        allow_partial: arguments.allow_partial,
-    };
     let restored = tokio::select! {
         restored = restore(&running, &token, order, is_directory) => restored,
         why = running.failed() => Err(RestoreError::Broker { what: format!("cannot go on: {why}") }),

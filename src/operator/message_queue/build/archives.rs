@@ -58,41 +58,45 @@ fn sources(cluster: &Cluster) -> impl Iterator<Item = (&ArchiveSource, &'static 
 }
 
 pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
-    let mut volumes = Vec::new();
-    for (source, at) in sources(cluster) {
-        let secrets = source.credentials_secret().into_iter().chain(source.encryption_secret.as_deref());
-        let projected = secrets.map(|name| VolumeProjection {
-            // A broker starts without, and says what is missing: what it holds is worth more than its archive.
-            secret: Some(SecretProjection { name: name.to_owned(), optional: Some(true), items: None }),
-            ..VolumeProjection::default()
-        });
-        volumes.push(Volume {
-            name: at.secrets_volume.to_owned(),
-            projected: Some(ProjectedVolumeSource {
-                sources: Some(projected.collect()),
-                // Readable by the group that the volume is given to, and by nobody else.
-                default_mode: Some(0o440),
-            }),
-            ..Volume::default()
-        });
-        volumes.extend(source.claim().map(|claim| Volume {
-            name: at.volume.to_owned(),
-            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-                claim_name: claim.to_owned(),
-                read_only: None,
-            }),
-            ..Volume::default()
-        }));
-    }
+    sources(cluster).flat_map(|(source, at)| volumes_of(source, at)).collect()
+}
+
+/// What it takes to reach an archive.
+pub(super) fn volumes_of(source: &ArchiveSource, at: &Archived) -> Vec<Volume> {
+    let secrets = source.credentials_secret().into_iter().chain(source.encryption_secret.as_deref());
+    let projected = secrets.map(|name| VolumeProjection {
+        // A broker starts without, and says what is missing: what it holds is worth more than its archive.
+        secret: Some(SecretProjection { name: name.to_owned(), optional: Some(true), items: None }),
+        ..VolumeProjection::default()
+    });
+    let mut volumes = vec![Volume {
+        name: at.secrets_volume.to_owned(),
+        projected: Some(ProjectedVolumeSource {
+            sources: Some(projected.collect()),
+            // Readable by the group that the volume is given to, and by nobody else.
+            default_mode: Some(0o440),
+        }),
+        ..Volume::default()
+    }];
+    volumes.extend(source.claim().map(|claim| Volume {
+        name: at.volume.to_owned(),
+        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+            claim_name: claim.to_owned(),
+            read_only: None,
+        }),
+        ..Volume::default()
+    }));
     volumes
 }
 
 pub(super) fn mounts(cluster: &Cluster) -> Vec<VolumeMount> {
-    let mut mounts = Vec::new();
-    for (source, at) in sources(cluster) {
-        mounts.push(mount(at.secrets_volume, at.secrets, true));
-        mounts.extend(source.claim().map(|_| mount(at.volume, at.directory, false)));
-    }
+    sources(cluster).flat_map(|(source, at)| mounts_of(source, at, false)).collect()
+}
+
+/// Where that is in a pod which writes to the archive, or only reads.
+pub(super) fn mounts_of(source: &ArchiveSource, at: &Archived, read_only: bool) -> Vec<VolumeMount> {
+    let mut mounts = vec![mount(at.secrets_volume, at.secrets, true)];
+    mounts.extend(source.claim().map(|_| mount(at.volume, at.directory, read_only)));
     mounts
 }
 

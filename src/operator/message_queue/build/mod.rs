@@ -14,6 +14,7 @@ mod pod_disruption_budget;
 mod service_account;
 mod stateful_set;
 mod token_secret;
+mod verification_pod;
 
 use ferrymq_api::Cluster;
 use k8s_openapi::{
@@ -33,6 +34,7 @@ use crate::{
 
 pub(crate) use default_user_secret::{AUTHORITIES_KEY, BINDING_TYPE, Binding, binding_entries};
 pub(crate) use stateful_set::input;
+pub(crate) use verification_pod::verification_pod;
 
 /// All objects of a cluster.
 pub(crate) fn objects(

@@ -21,7 +21,6 @@ pub(super) fn template(cluster: &Cluster, image: &str, pull_policy: Option<&str>
     let ours = &cluster.pods.template;
     let mut labels = ours.labels.clone();
     labels.extend(names::labels(cluster));
-    let pull_secrets = cluster.pods.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
     PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
@@ -34,7 +33,7 @@ pub(super) fn template(cluster: &Cluster, image: &str, pull_policy: Option<&str>
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(60),
             security_context: Some(pod_security()),
-            image_pull_secrets: Some(pull_secrets.collect::<Vec<_>>()).filter(|secrets| !secrets.is_empty()),
+            image_pull_secrets: pull_secrets(cluster),
             affinity: Some(ours.affinity.clone().unwrap_or_else(|| one_on_each_machine(cluster))),
             topology_spread_constraints: Some(vec![TopologySpreadConstraint {
                 max_skew: 1,
@@ -51,6 +50,11 @@ pub(super) fn template(cluster: &Cluster, image: &str, pull_policy: Option<&str>
             ..PodSpec::default()
         }),
     }
+}
+
+pub(super) fn pull_secrets(cluster: &Cluster) -> Option<Vec<LocalObjectReference>> {
+    let secrets = cluster.pods.pull_secrets.iter().map(|name| LocalObjectReference { name: name.clone() });
+    Some(secrets.collect::<Vec<_>>()).filter(|secrets| !secrets.is_empty())
 }
 
 fn container(cluster: &Cluster, image: &str, pull_policy: Option<&str>) -> Container {
@@ -180,7 +184,7 @@ fn of_secret(volume: &str, secret: String, optional: Option<bool>) -> Volume {
     }
 }
 
-fn pod_security() -> PodSecurityContext {
+pub(super) fn pod_security() -> PodSecurityContext {
     PodSecurityContext {
         run_as_non_root: Some(true),
         run_as_user: Some(USER),
@@ -193,7 +197,7 @@ fn pod_security() -> PodSecurityContext {
     }
 }
 
-fn container_security() -> SecurityContext {
+pub(super) fn container_security() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),
