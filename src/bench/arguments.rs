@@ -89,6 +89,9 @@ pub(crate) struct Load {
     /// Bytes of a message's body; the latency from end to end is measured where there are at least 12
     #[arg(long, value_name = "BYTES", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(..=1 << 27))]
     pub(crate) size: u32,
+    /// Bodies that are unlike each other and compress to half; without it a publisher's are all alike
+    #[arg(long)]
+    pub(crate) varied: bool,
     /// Publishes of a publisher that may wait for their confirm; 0: no confirms are asked for
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     pub(crate) confirms: u32,

@@ -16,14 +16,14 @@
 //! | `publisher.rs`, `consumer.rs` | a connection that publishes, one that consumes |
 //! | `queues.rs` | declaring and deleting many queues |
 //! | `link.rs`, `input.rs`, `scan.rs` | a client's connection; what is read; the methods that come by the million |
-//! | `train.rs` | publishes in a row, whose bodies are written once |
+//! | `train.rs`, `noise.rs` | publishes in a row, whose bodies are written once; or each anew, where they are to differ |
 //! | `schedule.rs`, `metronome.rs` | when messages are due; who tells publishers so |
 //! | `unconfirmed.rs` | what waits for its confirm |
 //! | `measures.rs`, `report.rs` | counts and latencies; how they are told |
 //!
 //! Invariants:
 //! - The generator shares its machine with what it measures, so it is cheap: no message costs an allocation, a copy of
-//!   its body or a system call of its own. All of it runs well on one thread.
+//!   its body or a system call of its own; a body that is to differ from all others is written, which is little. All of it runs well on one thread.
 //! - No coordinated omission: at a rate, a latency begins when the message was due, whether it could be published then or
 //!   not, and what was never published or confirmed counts with the time that it waited. Without a rate it begins when
 //!   the message is handed to the socket.
@@ -39,6 +39,7 @@ mod link;
 mod load;
 mod measures;
 mod metronome;
+mod noise;
 mod publisher;
 mod queues;
 mod report;

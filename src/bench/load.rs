@@ -62,7 +62,8 @@ impl<'a> Running<'a> {
         }
         let count = arguments.publishers;
         let due: Vec<Arc<Notify>> = (0..count).map(|_| Arc::default()).collect();
-        let shape = Shape { size: arguments.size as usize, persistent: !arguments.transient, mark: shared.mark };
+        let Load { size, transient, varied, .. } = *arguments;
+        let shape = Shape { size: size as usize, persistent: !transient, varied, mark: shared.mark };
         for (number, due) in (0..count).zip(&due) {
             let share = |messages: u64| {
                 messages / u64::from(count) + u64::from(u64::from(number) < messages % u64::from(count))

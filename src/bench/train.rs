@@ -1,12 +1,17 @@
 //! Publishes, ready to be written: copies of one message in a row, in which only the time and the queue change.
 
+use std::ops::Range;
+
 use bytes::{BufMut, BytesMut};
 use ferrymq_amqp::codec::{self, BasicPublish};
 
-use crate::link::CHANNEL;
+use crate::{link::CHANNEL, noise::Noise};
 
 /// Bytes that are written at a time, unless a single message has more.
 const BYTES: usize = 64 * 1024;
+
+/// Bytes of a frame before its payload: kind, channel, length.
+const FRAME_HEAD_BYTES: usize = 7;
 
 /// Bytes of a body in which the time and the mark of the run fit.
 pub(crate) const STAMP_BYTES: usize = 12;
@@ -18,6 +23,8 @@ pub(crate) struct Shape {
     pub(crate) size: usize,
     /// Whether the message outlives a restart of the broker.
     pub(crate) persistent: bool,
+    /// Whether each body is unlike all others.
+    pub(crate) varied: bool,
     /// Tells the messages of this run from those of others.
     pub(crate) mark: u32,
 }
@@ -31,6 +38,8 @@ pub(crate) struct Train {
     key_at: usize,
     /// Where the time is, if the body has room for it.
     stamp_at: Option<usize>,
+    /// Where the rest of the body is, and what is put there; nothing where all bodies are alike.
+    varied: Option<(Vec<Range<usize>>, Noise)>,
     most: usize,
     /// As many copies of the message as there ever were at a time.
     copies: Vec<u8>,
@@ -56,12 +65,19 @@ impl Train {
         let stamped = body.first_chunk_mut::<STAMP_BYTES>().map(|stamp| {
             stamp[8..].copy_from_slice(&shape.mark.to_be_bytes());
         });
-        let body_at = out.len() + 7;
+        let body_at = out.len() + FRAME_HEAD_BYTES;
+        let mut pieces = Vec::new();
         for piece in body.chunks((frame_max - codec::OVERHEAD_BYTES) as usize) {
+            let at = out.len() + FRAME_HEAD_BYTES;
+            pieces.push(at..at + piece.len());
             codec::put_body(&mut out, CHANNEL, piece);
+        }
+        if let (Some(()), Some(first)) = (stamped, pieces.first_mut()) {
+            first.start += STAMP_BYTES;
         }
         Self {
             key_at,
+            varied: shape.varied.then(|| (pieces, Noise::default())),
             stamp_at: stamped.map(|()| body_at),
             most: (BYTES / out.len()).max(1),
             message: out.to_vec(),
@@ -87,6 +103,10 @@ impl Train {
         copy[self.key_at..self.key_at + queue.len()].copy_from_slice(queue.as_bytes());
         if let Some(at) = self.stamp_at {
             copy[at..at + 8].copy_from_slice(&stamp.to_be_bytes());
+        }
+        if let Some((pieces, noise)) = &mut self.varied {
+            noise.turn(stamp);
+            pieces.iter().for_each(|piece| noise.fill(&mut copy[piece.clone()]));
         }
     }
 
@@ -116,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    const SHAPE: Shape = Shape { size: 100, persistent: true, mark: 77 };
+    const SHAPE: Shape = Shape { size: 100, persistent: true, varied: false, mark: 77 };
 
     /// Queue, properties, body of each message.
     fn messages(mut bytes: BytesMut) -> Vec<(String, Vec<u8>, Vec<u8>)> {
@@ -150,6 +170,23 @@ mod tests {
             }
             let count = train.pending().len();
             train.written(count);
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_to_differ_do_and_have_their_times_and_frames() {
+        for size in [11, 12, 100, 10_000] {
+            let mut train = Train::new(Shape { size, varied: true, ..SHAPE }, "q", 4096);
+            train.put("q", 5);
+            let one = messages(BytesMut::from(train.pending()));
+            let count = train.pending().len();
+            train.written(count);
+            train.put("q", 5);
+            let other = messages(BytesMut::from(train.pending()));
+            let (one, other) = (&one[0].2, &other[0].2);
+            assert_eq!((one.len(), stamp(one, 77)), (size, (size >= STAMP_BYTES).then_some(5)));
+            let alike = one.iter().zip(other).skip(STAMP_BYTES).filter(|(one, other)| one == other).count();
+            assert!(alike <= size / 8, "{alike} of {size}");
         }
     }
 

@@ -82,6 +82,16 @@ impl<M: Machine> Group<M> {
         blocking(move || log.whole_entries(from..=applied, limit)).await
     }
 
+    /// About how many bytes of entries `committed` would give, from the index alone: nothing is read.
+    ///
+    /// # Errors
+    ///
+    /// The thread that looks panicked.
+    pub async fn committed_bytes(&self, from: u64, limit: usize) -> io::Result<usize> {
+        let (log, applied) = (self.log.clone(), self.view().applied);
+        blocking(move || Ok(log.whole_bytes(from..=applied, limit))).await
+    }
+
     /// Entries from this one on stay whole, also those that the machine needs no more: they are not archived yet. Those
     /// before it are let go of.
     ///
@@ -123,6 +133,17 @@ impl<M: Machine> Group<M> {
 }
 
 impl GroupLog {
+    /// Bytes of the records of entries, from the first of this range on; no more are counted once there are `limit`.
+    fn whole_bytes(&self, range: RangeInclusive<u64>, limit: usize) -> usize {
+        let index = self.index();
+        let mut bytes = 0;
+        for at in range {
+            let Some(position) = index.position(at).filter(|_| bytes < limit) else { break };
+            bytes += position.length as usize;
+        }
+        bytes
+    }
+
     /// Entries as they were committed, from the first of this range that is here on.
     fn whole_entries(&self, range: RangeInclusive<u64>, limit: usize) -> io::Result<Committed> {
         let (from, last) = (*range.start(), *range.end());

@@ -15,10 +15,11 @@ use tokio::{
 
 use super::{Archiving, ArchivingError, base, figures::ArchiveFigures, figures::LAG_BOUNDS};
 
-/// Bytes of a part of the log, before it is compressed.
-const PART_BYTES: usize = 8 << 20;
+/// Bytes of a part of the log, before it is compressed. A part is read, packed and sealed by whichever threads are idle, and
+/// the allocator keeps for each of them what it needed for that: large parts take many times their size of memory.
+const PART_BYTES: usize = 2 << 20;
 /// The most parts of a group's log that are written before others have their turn.
-const PARTS_IN_TURN: usize = 8;
+const PARTS_IN_TURN: usize = 32;
 /// How long entries wait for others to be archived with them.
 const GATHER: Duration = Duration::from_secs(1);
 /// A base is made when so much of the log was archived since the last one, or twice as much as that had.
@@ -171,6 +172,11 @@ impl Archiver {
             }
             let waits_since = *place.waits_since.get_or_insert_with(Instant::now);
             self.keep(id, &place);
+            // Looked at before it is read: what is not archived yet would be read in vain, again and again.
+            let waits_long = waits_since.elapsed() >= GATHER;
+            if !waits_long && group.committed_bytes(place.next, PART_BYTES).await? * 2 < PART_BYTES {
+                break;
+            }
             let found = group.committed(place.next, PART_BYTES).await?;
             let bytes: u64 =
                 found.entries.iter().map(|entry| entry.command.as_ref().map_or(32, |it| it.len() as u64)).sum();
@@ -178,8 +184,7 @@ impl Archiver {
                 place = self.over_the_gap(group, place).await?;
                 continue;
             }
-            let full = bytes * 2 >= PART_BYTES as u64;
-            if found.entries.is_empty() || (!full && waits_since.elapsed() < GATHER) {
+            if found.entries.is_empty() {
                 break;
             }
             self.have_turn(bytes).await;

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt as _, stream};
 use crate::catalogue::{ShardSource, Upto};
 
 /// Parts that are read ahead.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 
 /// The log cannot be read to its end.
 #[derive(Debug, thiserror::Error)]

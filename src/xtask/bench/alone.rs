@@ -1,6 +1,5 @@
 //! The cases that only FerryMQ is measured by: what it does with much, and when brokers go and come back.
 
-use std::fs;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -16,7 +15,7 @@ use super::system::Place;
 use super::usage;
 
 /// The longest that a long fill or drain may take.
-const LONG: Duration = Duration::from_secs(4 * 3600);
+pub(super) const LONG: Duration = Duration::from_secs(4 * 3600);
 /// The longest that a generator may take to end once it was told.
 const END_LIMIT: Duration = Duration::from_secs(90);
 /// The longest that brokers which serve may take to count their messages.
@@ -130,7 +129,8 @@ fn queues(mut brokers: Brokers, count: u32, file: &Path) -> anyhow::Result<Vec<R
 fn restart(mut brokers: Brokers, bytes: u64, file: &Path) -> anyhow::Result<Vec<Reading>> {
     let count = bytes.div_ceil(LARGE);
     fill(&brokers, count, &Load { size: u32::try_from(LARGE)?, ..FILLING }, file)?;
-    let mut readings = vec![Reading::told("data of a broker", "GB", folder_bytes(&brokers.data(0))? as f64 / 1e9)];
+    let mut readings =
+        vec![Reading::told("data of a broker", "GB", usage::folder_bytes(&brokers.data(0))? as f64 / 1e9)];
     (0..BROKERS).try_for_each(|ordinal| brokers.stop_one(ordinal))?;
     readings.push(serving("all stopped, to serving", brokers.start_all()?));
     readings.push(serving("and then, to all messages counted", await_messages(&brokers, count)?));
@@ -141,7 +141,11 @@ fn restart(mut brokers: Brokers, bytes: u64, file: &Path) -> anyhow::Result<Vec<
 }
 
 /// Waits until the cluster counts what was confirmed: a new leader may serve before it has applied all of its log.
-fn await_messages(brokers: &Brokers, count: u64) -> anyhow::Result<Duration> {
+///
+/// # Errors
+///
+/// Where it does not.
+pub(super) fn await_messages(brokers: &Brokers, count: u64) -> anyhow::Result<Duration> {
     let (began, mut found) = (Instant::now(), 0);
     let counted = until("not all messages are there after a restart", COUNT_LIMIT, || {
         found = brokers.status()?.messages;
@@ -197,23 +201,45 @@ const STEADY: Load =
     Load { publishers: 3, consumers: 3, queues: 1, size: 1000, confirms: 200, rate: 1000, seconds: 0, warm_up: 0 };
 
 /// Publishers that only publish.
-const FILLING: Load =
+pub(super) const FILLING: Load =
     Load { publishers: 2, consumers: 0, queues: 1, size: 0, confirms: 1000, rate: 0, seconds: 0, warm_up: 0 };
 
 /// Publishers that wait for each confirm before they publish again: what is committed together is of many queues.
 const ONE_BY_ONE: Load = Load { publishers: 100, queues: 100, confirms: 1, ..FILLING };
 
+/// Publishes so many messages that nobody fetches.
 fn fill(brokers: &Brokers, count: u64, load: &Load, file: &Path) -> anyhow::Result<Outcome> {
+    filled(brokers, count, load, &[], file)
+}
+
+/// The same, with further options for the generator.
+///
+/// # Errors
+///
+/// Where not all of them are confirmed.
+pub(super) fn filled(
+    brokers: &Brokers,
+    count: u64,
+    load: &Load,
+    options: &[&str],
+    file: &Path,
+) -> anyhow::Result<Outcome> {
     let load = Load { seconds: LONG.as_secs(), ..*load };
     let messages = count.to_string();
-    let outcome: Outcome = brokers.load(&load, &["--messages", &messages, "--quiet"], file)?.finish(LONG)?;
+    let options = [&["--messages", &messages, "--quiet"], options].concat();
+    let outcome: Outcome = brokers.load(&load, &options, file)?.finish(LONG)?;
     if outcome.confirmed < count {
         bail!("{} of {count} messages were confirmed, with {} errors", outcome.confirmed, outcome.errors);
     }
     Ok(outcome)
 }
 
-fn end(generator: Generator) -> anyhow::Result<Outcome> {
+/// Ends a load that would go on.
+///
+/// # Errors
+///
+/// Where it does not say what it measured.
+pub(super) fn end(generator: Generator) -> anyhow::Result<Outcome> {
     generator.interrupt()?;
     generator.finish(END_LIMIT)
 }
@@ -239,14 +265,4 @@ fn memory(brokers: &Brokers, when: &str) -> anyhow::Result<Vec<Reading>> {
         Ok(Reading::less(&format!("memory of broker {ordinal}, {when}"), "MB", bytes as f64 / 1e6))
     };
     brokers.ids().into_iter().enumerate().map(named).collect()
-}
-
-fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
-        let entry = entry?;
-        let about = entry.metadata()?;
-        bytes += if about.is_dir() { folder_bytes(&entry.path())? } else { about.len() };
-    }
-    Ok(bytes)
 }

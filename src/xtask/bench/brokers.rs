@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use ferrymq_admin_api::{
-    Adoption, Client, ClusterStatus, Configuration, Formation, Listener, Member, NewUser, Owner, Protocol,
-    QueueInTopic, TopicDeclaration,
+    Adoption, ArchiveConfiguration, ArchiveView, BackupRequest, BackupView, CallError, Client, ClusterStatus,
+    Configuration, Formation, Listener, Member, NewUser, Owner, Protocol, QueueInTopic, Reason, RestoreOrder,
+    TopicDeclaration,
 };
 use rustix::process::Signal;
 use tokio::runtime::Runtime;
@@ -33,7 +34,24 @@ const STOP_LIMIT: Duration = Duration::from_secs(60);
 /// The share of the machine's memory that messages in all brokers may take, as brokers with a machine each would.
 const MEMORY_SHARE: f64 = 0.4;
 
-/// Three brokers.
+/// How brokers are started.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    /// How many.
+    pub(super) brokers: usize,
+    /// Where they archive what they have.
+    pub(super) archive: Option<ArchiveConfiguration>,
+    /// Which archive they begin with, and what of it.
+    pub(super) restore: Option<(ArchiveConfiguration, RestoreOrder)>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { brokers: BROKERS, archive: None, restore: None }
+    }
+}
+
+/// Brokers that are one cluster: three of them, where nothing else was planned.
 pub(super) struct Brokers {
     binary: PathBuf,
     folder: PathBuf,
@@ -43,20 +61,31 @@ pub(super) struct Brokers {
 }
 
 impl Brokers {
-    /// Starts three new ones, and waits until they are a cluster that serves. `folder` is theirs alone; `memory_bytes`
-    /// is what the machine has.
+    /// Starts new ones, and waits until they are a cluster that serves. `folder` is theirs alone; `memory_bytes` is what
+    /// the machine has.
     ///
     /// # Errors
     ///
     /// Where one does not start, or they do not become a cluster.
-    pub(super) fn start(binary: &Path, folder: &Path, memory_bytes: u64) -> anyhow::Result<Self> {
+    pub(super) fn start(binary: &Path, folder: &Path, memory_bytes: u64, plan: &Plan) -> anyhow::Result<Self> {
+        let mut brokers = Self::unformed(binary, folder, memory_bytes, plan)?;
+        brokers.form(plan.restore.as_ref().map(|(_, order)| order.clone()))?;
+        Ok(brokers)
+    }
+
+    /// Starts new ones that belong to no cluster yet.
+    ///
+    /// # Errors
+    ///
+    /// Where one does not start.
+    pub(super) fn unformed(binary: &Path, folder: &Path, memory_bytes: u64, plan: &Plan) -> anyhow::Result<Self> {
         remove(folder)?;
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let token = Uuid::new_v4().simple().to_string();
         fs::write(folder.join("token"), &token)?;
         let mut clients = Vec::new();
-        for ordinal in 0..BROKERS {
-            let configuration = configuration(folder, ordinal, memory_bytes);
+        for ordinal in 0..plan.brokers {
+            let configuration = configuration(folder, ordinal, memory_bytes, plan);
             fs::write(folder.join(format!("{ordinal}.json")), serde_json::to_vec_pretty(&configuration)?)?;
             clients.push(Client::new(&format!("http://{}", configuration.admin_listen), &token)?);
         }
@@ -65,11 +94,9 @@ impl Brokers {
             folder: folder.to_owned(),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()?,
             clients,
-            processes: (0..BROKERS).map(|_| None).collect(),
+            processes: (0..plan.brokers).map(|_| None).collect(),
         };
-        (0..BROKERS).try_for_each(|ordinal| brokers.start_one(ordinal))?;
-        brokers.form()?;
-        brokers.await_healthy()?;
+        (0..plan.brokers).try_for_each(|ordinal| brokers.start_one(ordinal))?;
         Ok(brokers)
     }
 
@@ -115,7 +142,7 @@ impl Brokers {
     /// Where it does not become whole.
     pub(super) fn start_all(&mut self) -> anyhow::Result<Duration> {
         let began = Instant::now();
-        for ordinal in 0..BROKERS {
+        for ordinal in 0..self.processes.len() {
             if self.slot(ordinal)?.is_none() {
                 self.start_one(ordinal)?;
             }
@@ -228,7 +255,34 @@ impl Brokers {
         Generator::start(&mut command, file)
     }
 
-    fn form(&self) -> anyhow::Result<()> {
+    /// How it is with what each broker archives.
+    ///
+    /// # Errors
+    ///
+    /// Where one does not answer, or archives nothing.
+    pub(super) fn archives(&self) -> anyhow::Result<Vec<ArchiveView>> {
+        let view = |client: &Client| {
+            self.runtime.block_on(client.node())?.archive.context("the broker was not told to archive")
+        };
+        self.clients.iter().map(view).collect()
+    }
+
+    /// Has a backup made, or asks how far it is.
+    ///
+    /// # Errors
+    ///
+    /// Where it is refused.
+    pub(super) fn back_up(&self, name: &str) -> anyhow::Result<BackupView> {
+        let client = self.clients.first().context("there are brokers")?;
+        Ok(self.runtime.block_on(client.back_up(&BackupRequest { name: name.to_owned() }))?)
+    }
+
+    /// Makes them one cluster, and waits until that serves.
+    ///
+    /// # Errors
+    ///
+    /// Where they do not become one.
+    pub(super) fn form(&mut self, restore: Option<RestoreOrder>) -> anyhow::Result<()> {
         let mut members = Vec::new();
         for client in &self.clients {
             let node = until(&format!("{} did not answer", client.base()), STOP_LIMIT, || {
@@ -240,12 +294,18 @@ impl Brokers {
         let formation = Formation {
             cluster_id: Uuid::new_v4().to_string(),
             members,
-            default_mirrors: u8::try_from(BROKERS)?,
+            default_mirrors: u8::try_from(self.clients.len())?,
             users: vec![guest],
-            restore: None,
+            restore,
         };
         let first = self.clients.first().context("there are brokers")?;
-        Ok(self.runtime.block_on(first.form(&formation))?)
+        // They say so while they still read an archive.
+        until("the brokers were not formed", START_LIMIT, || match self.runtime.block_on(first.form(&formation)) {
+            Ok(()) => Ok(Some(())),
+            Err(CallError::Refused(refusal)) if refusal.reason == Reason::Unavailable => Ok(None),
+            Err(error) => Err(error.into()),
+        })?;
+        self.await_healthy()
     }
 
     fn slot(&mut self, ordinal: usize) -> anyhow::Result<&mut Option<Process>> {
@@ -260,7 +320,7 @@ impl Drop for Brokers {
     fn drop(&mut self) {
         // Before the folder goes. Logs of what went wrong stay.
         self.processes.clear();
-        for ordinal in 0..BROKERS {
+        for ordinal in 0..self.clients.len() {
             let _ = remove(&self.data(ordinal));
         }
     }
@@ -286,7 +346,7 @@ fn data(folder: &Path, ordinal: usize) -> PathBuf {
     folder.join(format!("data-{ordinal}"))
 }
 
-fn configuration(folder: &Path, ordinal: usize, memory_bytes: u64) -> Configuration {
+fn configuration(folder: &Path, ordinal: usize, memory_bytes: u64, plan: &Plan) -> Configuration {
     let port = |base: u16| format!("127.0.0.1:{}", usize::from(base) + ordinal);
     Configuration {
         cluster: "bench".to_owned(),
@@ -304,7 +364,7 @@ fn configuration(folder: &Path, ordinal: usize, memory_bytes: u64) -> Configurat
         }],
         internal_tls: None,
         memory_high_water_bytes: Some((memory_bytes as f64 * MEMORY_SHARE) as u64 / BROKERS as u64),
-        archive: None,
-        restore_from: None,
+        archive: plan.archive.clone(),
+        restore_from: plan.restore.as_ref().map(|(archive, _)| archive.clone()),
     }
 }

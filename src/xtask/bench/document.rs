@@ -1,4 +1,4 @@
-//! The part of a document that is written anew, between two marks; the rest is people's.
+//! The parts of a document that are written anew, each between two marks; the rest is people's.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,30 +6,34 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-const BEGIN: &str = "<!-- measured: begin (cargo xtask bench peers --out) -->";
 const END: &str = "<!-- measured: end -->";
 
-/// Puts `section` between the marks of a document, or into a new one.
+/// Puts `section` between the marks of a command (`peers`) in a document, or into a new one.
 ///
 /// # Errors
 ///
 /// Where the document has no marks, or cannot be read or written.
-pub(super) fn write(path: &Path, section: &str) -> anyhow::Result<()> {
+pub(super) fn write(path: &Path, command: &str, section: &str) -> anyhow::Result<()> {
+    let begin = begin(command);
     let old = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => format!("# Performance\n\n{BEGIN}\n{END}\n"),
+        Err(error) if error.kind() == ErrorKind::NotFound => format!("# Performance\n\n{begin}\n{END}\n"),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    let Some(new) = replaced(&old, section) else {
-        bail!("{} has no place for what was measured: put '{BEGIN}' and '{END}' into it, a line each", path.display());
+    let Some(new) = replaced(&old, &begin, section) else {
+        bail!("{} has no place for what was measured: put '{begin}' and '{END}' into it, a line each", path.display());
     };
     fs::write(path, new).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn replaced(text: &str, section: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
+fn begin(command: &str) -> String {
+    format!("<!-- measured: begin (cargo xtask bench {command} --out) -->")
+}
+
+fn replaced(text: &str, begin: &str, section: &str) -> Option<String> {
+    let (before, rest) = text.split_once(begin)?;
     let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{}\n\n{END}{after}", section.trim()))
+    Some(format!("{before}{begin}\n\n{}\n\n{END}{after}", section.trim()))
 }
 
 #[cfg(test)]
@@ -37,13 +41,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_people_wrote_stays() {
+    fn what_people_wrote_stays_and_what_another_command_did() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("performance.md");
-        fs::write(&path, format!("before\n{BEGIN}\nold\n{END}\nafter\n")).unwrap();
-        write(&path, "new\n").unwrap();
-        write(&path, "newer\n").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), format!("before\n{BEGIN}\n\nnewer\n\n{END}\nafter\n"));
+        let (one, other) = (begin("peers"), begin("backups"));
+        fs::write(&path, format!("before\n{one}\nold\n{END}\nbetween\n{other}\nold\n{END}\nafter\n")).unwrap();
+        write(&path, "peers", "new\n").unwrap();
+        write(&path, "backups", "more\n").unwrap();
+        write(&path, "peers", "newer\n").unwrap();
+        let text = format!("before\n{one}\n\nnewer\n\n{END}\nbetween\n{other}\n\nmore\n\n{END}\nafter\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 
     #[test]
@@ -51,7 +58,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("performance.md");
         fs::write(&path, "mine").unwrap();
-        assert!(write(&path, "new").unwrap_err().to_string().contains("has no place"));
+        assert!(write(&path, "peers", "new").unwrap_err().to_string().contains("has no place"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
     }
 }

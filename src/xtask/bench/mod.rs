@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: how fast the broker is, by `ferrymq bench`; and `cargo xtask bench peers`: how fast beside others.
+//! `cargo xtask bench`: how fast the broker is, by `ferrymq bench`; `cargo xtask bench peers`: how fast beside others; and
+//! `cargo xtask bench backups`: what archiving costs, and how fast backups and restores are.
 //!
 //! ```text
 //!   peers --start, stop--> brokers | crate::peer (scripts in tests/peers)     a system at a time, three nodes each
@@ -15,15 +16,17 @@
 //! | `brokers.rs` | FerryMQ: three brokers, started, stopped, killed |
 //! | `comparison.rs` | the cases that every system is measured by |
 //! | `alone.rs` | the cases that only FerryMQ is measured by |
+//! | `backups/` | what archives, backups and restores are measured by |
 //! | `load.rs` | a load, its generator, and what that measured |
 //! | `machine.rs` | the machine, and what its disk does without any broker |
 //! | `usage.rs`, `process.rs` | processes: what they take, and that they end |
 //! | `reading.rs`, `results.rs`, `table.rs` | numbers, all of a run, and how they are printed |
-//! | `document.rs` | the part of a document that is written anew |
+//! | `document.rs` | the parts of a document that are written anew |
 //!
 //! Invariant: no process that was started here outlives this command, however it ends.
 
 mod alone;
+mod backups;
 mod brokers;
 mod comparison;
 mod document;
@@ -56,6 +59,8 @@ pub(crate) struct Options {
 enum Beside {
     /// Measure FerryMQ beside RabbitMQ and NATS JetStream, on this machine and in one run
     Peers(peers::Options),
+    /// Measure archives, backups and restores, with a directory and with a store that speaks S3
+    Backups(backups::Options),
 }
 
 /// # Errors
@@ -64,6 +69,7 @@ enum Beside {
 pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
     match &options.beside {
         Some(Beside::Peers(options)) => peers::run(project, options),
+        Some(Beside::Backups(options)) => backups::run(project, options),
         None => quick::run(project, &options.quick),
     }
 }

@@ -139,7 +139,7 @@ pub(super) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
     let text = table::markdown(&run.results);
     println!("\n{text}every measurement is in {}", run.file.display());
     if let Some(out) = &options.out {
-        document::write(out, &text)?;
+        document::write(out, "peers", &text)?;
     }
     match run.results.failures().len() {
         0 => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::brokers::{Brokers, generator, uris};
+use super::brokers::{Brokers, Plan, generator, uris};
 use super::machine::Machine;
 
 use super::usage;
@@ -49,7 +49,7 @@ pub(super) fn run(project: &Project, options: &Quick) -> anyhow::Result<()> {
     let folder = peer::folder(project).join("ferrymq");
     let (brokers, uris) = match &options.uri {
         Some(uri) => (None, vec![uri.clone()]),
-        None => (Some(Brokers::start(&binary, &folder, Machine::look()?.memory_bytes)?), uris()),
+        None => (Some(Brokers::start(&binary, &folder, Machine::look()?.memory_bytes, &Plan::default())?), uris()),
     };
     for (name, arguments) in CASES {
         println!("{name}:");

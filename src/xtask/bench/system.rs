@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
-use super::brokers::{Brokers, generator, uris};
+use super::brokers::{Brokers, Plan, generator, uris};
 use super::load::{Generator, Load};
 use super::usage;
 use crate::command::bound;
@@ -94,7 +94,25 @@ impl<'a> Place<'a> {
     ///
     /// Where they do not become a cluster.
     pub(super) fn brokers(&self) -> anyhow::Result<Brokers> {
-        Brokers::start(&self.binary, &self.folder.join("ferrymq"), self.memory_bytes)
+        self.planned(&Plan::default())
+    }
+
+    /// Starts brokers of FerryMQ as planned.
+    ///
+    /// # Errors
+    ///
+    /// Where they do not become a cluster.
+    pub(super) fn planned(&self, plan: &Plan) -> anyhow::Result<Brokers> {
+        Brokers::start(&self.binary, &self.folder.join("ferrymq"), self.memory_bytes, plan)
+    }
+
+    /// Starts brokers of FerryMQ as planned, which belong to no cluster yet.
+    ///
+    /// # Errors
+    ///
+    /// Where one does not start.
+    pub(super) fn unformed(&self, plan: &Plan) -> anyhow::Result<Brokers> {
+        Brokers::unformed(&self.binary, &self.folder.join("ferrymq"), self.memory_bytes, plan)
     }
 
     /// Where a generator writes what it measured.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::machine::{DiskLimit, Machine};
 use super::reading::{Better, shown, times_as_good};
 use super::results::{Line, Results};
 use super::system::System;
@@ -15,21 +16,14 @@ pub(super) fn markdown(results: &Results) -> String {
 }
 
 fn write(text: &mut String, results: &Results) -> std::fmt::Result {
-    let machine = &results.machine;
-    let gibibytes = machine.memory_bytes as f64 / (1_u64 << 30) as f64;
     let versions: Vec<_> = results.versions.values().map(String::as_str).collect();
-    writeln!(text, "Measured on {}: {}.\n", machine.date, versions.join("; "))?;
+    writeln!(text, "Measured on {}: {}.\n", results.machine.date, versions.join("; "))?;
     let rounds = match results.rounds {
         1 => "once".to_owned(),
         rounds => format!("the median of {rounds} rounds"),
     };
-    writeln!(
-        text,
-        "{} with {} cores, {gibibytes:.0} GiB of memory, Linux {}; all nodes and the load on this one machine and disk. \
-         Each load {} s, {rounds}.\n",
-        machine.processor, machine.cores, machine.kernel, results.seconds
-    )?;
-    disk(text, results)?;
+    writeln!(text, "{} Each load {} s, {rounds}.\n", machine(&results.machine), results.seconds)?;
+    disk(text, &results.disk_limits())?;
     let (beside, alone): (Vec<_>, Vec<_>) = results.lines().into_iter().partition(|line| line.compared);
     if !beside.is_empty() {
         comparison(text, results, &beside)?;
@@ -46,9 +40,20 @@ fn write(text: &mut String, results: &Results) -> std::fmt::Result {
     list(text, "What went wrong on the way", &results.troubles())
 }
 
-fn disk(text: &mut String, results: &Results) -> std::fmt::Result {
+/// What was measured on, as a sentence.
+pub(super) fn machine(machine: &Machine) -> String {
+    let Machine { processor, cores, memory_bytes, kernel, .. } = machine;
+    let gibibytes = *memory_bytes as f64 / (1_u64 << 30) as f64;
+    format!(
+        "{processor} with {cores} cores, {gibibytes:.0} GiB of memory, Linux {kernel}; all nodes and the load on this one \
+         machine and disk."
+    )
+}
+
+/// The disk's own limits.
+pub(super) fn disk(text: &mut String, limits: &[DiskLimit]) -> std::fmt::Result {
     writeln!(text, "| the disk alone, each write synced | writes/s | MB/s |\n|---|---:|---:|")?;
-    for limit in results.disk_limits() {
+    for limit in limits {
         let (writes, megabytes) = (shown(limit.writes_per_second), shown(limit.megabytes_per_second()));
         writeln!(text, "| {} KiB | {writes} | {megabytes} |", limit.write_bytes >> 10)?;
     }
@@ -91,7 +96,8 @@ fn ratio(line: &Line, peer: System) -> Option<String> {
     times_as_good(line.better, *ours, *theirs).map(shown)
 }
 
-fn list(text: &mut String, title: &str, sentences: &[String]) -> std::fmt::Result {
+/// Sentences, where there are some.
+pub(super) fn list(text: &mut String, title: &str, sentences: &[String]) -> std::fmt::Result {
     if sentences.is_empty() {
         return Ok(());
     }
@@ -105,7 +111,6 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::bench::machine::{DiskLimit, Machine};
     use crate::bench::reading::Reading;
     use crate::bench::results::Measurement;
 

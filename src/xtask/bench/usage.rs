@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -17,13 +18,36 @@ const TICK: Duration = Duration::from_millis(10);
 pub(super) fn memory(process: u32) -> anyhow::Result<u64> {
     let path = format!("/proc/{process}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    proportional_bytes(&text).with_context(|| format!("there is no Pss in {path}"))
+    kibibytes(&text, "Pss:").with_context(|| format!("there is no Pss in {path}"))
 }
 
-fn proportional_bytes(rollup: &str) -> Option<u64> {
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+/// What a line of this name says in kibibytes, in bytes.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kibibytes * 1024)
+}
+
+/// Forgets what the most was that a process had in memory.
+///
+/// # Errors
+///
+/// Where it has ended, or is another user's.
+pub(super) fn forget_peak(process: u32) -> anyhow::Result<()> {
+    let path = format!("/proc/{process}/clear_refs");
+    // proc(5): 5 sets the peak to what there is now.
+    fs::write(&path, "5").with_context(|| format!("cannot write {path}"))
+}
+
+/// The most bytes that a process had in memory at a time, since that was forgotten or since it started.
+///
+/// # Errors
+///
+/// Where it has ended.
+pub(super) fn peak(process: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{process}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    kibibytes(&text, "VmHWM:").with_context(|| format!("there is no VmHWM in {path}"))
 }
 
 /// Processor time that a process has taken so far.
@@ -58,6 +82,21 @@ pub(super) fn descendants(root: u32, program: &str) -> anyhow::Result<Vec<u32>> 
     }
     found.retain(|process| all.get(process).is_some_and(|stat| stat.program == program));
     Ok(found)
+}
+
+/// Bytes of all files in a folder.
+///
+/// # Errors
+///
+/// Where it cannot be read.
+pub(super) fn folder_bytes(folder: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        bytes += if about.is_dir() { folder_bytes(&entry.path())? } else { about.len() };
+    }
+    Ok(bytes)
 }
 
 #[derive(Debug, PartialEq)]
@@ -99,6 +138,8 @@ mod tests {
         assert!(memory(own).unwrap() > 100_000);
         assert!(processor_time(own).is_ok());
         assert!(memory(u32::MAX).is_err());
+        forget_peak(own).unwrap();
+        assert!(peak(own).unwrap() > 100_000);
     }
 
     #[test]

@@ -105,6 +105,11 @@ async fn what_is_archived_is_let_go_of_and_a_base_and_what_follows_make_a_replic
         let (group, store) = &member;
         let held = group.held_bytes().await.unwrap();
         assert!(held > 40 << 20, "{held}");
+        let all = group.committed_bytes(0, usize::MAX).await.unwrap();
+        assert!(all > 40 << 20, "{all}");
+        assert!((1 << 20..2 << 20).contains(&group.committed_bytes(0, 1 << 20).await.unwrap()));
+        let behind = group.view().applied + 1;
+        assert_eq!(group.committed_bytes(behind, 1 << 20).await.unwrap(), 0);
         let archived = group.view().applied + 1;
         group.hold_from(archived).await.unwrap();
         assert_eq!(group.held_bytes().await.unwrap(), 0);
