@@ -1,82 +1,19 @@
 //! A cluster is archived and backed up, lost with its namespace and all of its volumes, and made again of the archive.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ferrymq_api::{Backup, MessageQueue};
 
+use crate::archives::{self, JOBS, all_archived, archived, backup, counts, time_text};
 use crate::faults;
-use crate::metrics::samples;
 use crate::store::{SECRET, Store};
-use crate::traffic::{Traffic, connect};
-use crate::world::{PODS, READY, World, until};
-
-/// How long what was confirmed may take to be in the archive, on a busy machine.
-const ARCHIVED: Duration = Duration::from_secs(30);
-
-/// Two queues that get everything: one that is consumed at once, and one that nobody reads yet.
-const JOBS: &str = "
-apiVersion: ferrymq.io/v1alpha1
-kind: Topic
-metadata: {name: jobs}
-spec:
-  cluster: orders
-  queues: [{name: work}, {name: later}]
-";
-
-fn archived(store: &Store) -> String {
-    format!(
-        "
-apiVersion: ferrymq.io/v1alpha1
-kind: MessageQueue
-metadata: {{name: orders}}
-spec:
-  replicas: 3
-  storage: {{size: 1Gi, reclaimPolicy: Delete}}
-  backup:
-    destination: {}
-    encryptionSecret: archive
-",
-        store.destination()
-    )
-}
+use crate::traffic::Traffic;
+use crate::world::{PODS, READY, World};
 
 fn restored(store: &Store, replicas: u32, from: &str, what: &str) -> String {
-    format!(
-        "
-apiVersion: ferrymq.io/v1alpha1
-kind: MessageQueue
-metadata: {{name: orders}}
-spec:
-  replicas: {replicas}
-  storage: {{size: 1Gi, reclaimPolicy: Delete}}
-  restoreFrom:
-    destination: {}
-    encryptionSecret: archive
-    cluster: {from}/orders
-    {what}
-",
-        store.destination()
-    )
-}
-
-fn backup(name: &str) -> String {
-    format!("{{apiVersion: ferrymq.io/v1alpha1, kind: Backup, metadata: {{name: {name}}}, spec: {{cluster: orders}}}}")
-}
-
-/// Waits until all that is confirmed now is in the archive; and the time, right after that.
-async fn all_archived(world: &World) -> u64 {
-    let seconds = || SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_secs();
-    let confirmed = seconds() + 1;
-    until("all to be archived", ARCHIVED, async || {
-        let mut until = u64::MAX;
-        for pod in world.pods().await {
-            until = until.min(*samples(&pod).await.get("ferrymq_archived_until_seconds")? as u64);
-        }
-        (until > confirmed).then_some(())
-    })
-    .await;
-    seconds()
+    let from = format!("encryptionSecret: archive, cluster: {from}/orders{what}");
+    archives::restored("orders", replicas, &store.destination(), &from)
 }
 
 #[tokio::test]
@@ -85,7 +22,7 @@ async fn a_cluster_that_is_lost_with_its_namespace_is_made_again_of_its_archive(
     let world = World::new("backups").await;
     let store = Store::start(&world);
     world.apply(SECRET);
-    world.apply(&archived(&store));
+    world.apply(&archived(3, &store.destination(), ""));
     world.wait_ready("messagequeue/orders", READY);
     world.apply(JOBS);
     world.wait_ready("topic/jobs", READY);
@@ -118,13 +55,13 @@ async fn a_cluster_that_is_lost_with_its_namespace_is_made_again_of_its_archive(
     traffic.drained_from("work", READY).await;
     traffic.stop_consuming().await;
     let middle = all_archived(&world).await;
-    let in_the_middle = (ready(&world, "work").await, ready(&world, "later").await);
+    let in_the_middle = counts(&world).await;
 
     let mut after = Traffic::of(&world, &["later"], &[]).await;
     after.publish("three", "jobs", "orders-0");
     after.flowing(500, READY).await;
     after.stop_publishing().await;
-    let at_the_end = (ready(&world, "work").await, ready(&world, "later").await);
+    let at_the_end = counts(&world).await;
     all_archived(&world).await;
     traffic.disturb(&PODS);
     let from = world.namespace.clone();
@@ -139,18 +76,18 @@ async fn a_cluster_that_is_lost_with_its_namespace_is_made_again_of_its_archive(
     again.wait_ready("topic/jobs", READY);
     let restored_from = again.cluster().await.status.and_then(|status| status.restored).expect("it says so");
     assert!(restored_from.folder.starts_with(&format!("{from}/orders/")) && restored_from.missing.is_empty());
-    let there = (ready(&again, "work").await, ready(&again, "later").await);
+    let there = counts(&again).await;
     assert_eq!(there, at_the_end, "all that was confirmed is there, and what was settled is gone");
     drop(again);
 
     let at_time = World::new("restored-to-a-time").await;
     at_time.apply(SECRET);
-    let time = format!("time: '{}'", jiff(middle));
+    let time = format!(", time: '{}'", time_text(middle));
     at_time.apply(&restored(&store, 3, &from, &time));
     at_time.wait_ready("messagequeue/orders", READY);
     at_time.apply(JOBS);
     at_time.wait_ready("topic/jobs", READY);
-    let there = (ready(&at_time, "work").await, ready(&at_time, "later").await);
+    let there = counts(&at_time).await;
     assert_eq!(there, in_the_middle, "exactly what there was before then");
     traffic.find_brokers(&at_time).await;
     traffic.whole();
@@ -177,19 +114,4 @@ fn flip_a_bit(file: &Path) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(file, bytes).expect("it can be changed");
-}
-
-/// A time of the clock, as the API writes it.
-fn jiff(seconds: u64) -> String {
-    let time = k8s_openapi::jiff::Timestamp::from_second(seconds.cast_signed()).expect("it is a time");
-    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// How many messages are in a queue.
-async fn ready(world: &World, queue: &str) -> u64 {
-    let brokers = world.brokers().await;
-    let link = connect(&brokers[0].uri).await.expect("a broker takes connections");
-    let options = lapin::options::QueueDeclareOptions { passive: true, ..Default::default() };
-    let declared = link.channel.queue_declare(queue.into(), options, Default::default()).await;
-    declared.expect("the queue is there").message_count().into()
 }

@@ -99,14 +99,27 @@ pub(crate) struct Filled {
 
 /// Fills the volumes of these brokers' pods, which must be of the class `sized`, to the last block.
 pub(crate) async fn fill(world: &World, pods: &[&str]) -> Filled {
-    let mut filled = Filled { fillers: Vec::new() };
-    let mut filling = Vec::new();
+    let mut directories = Vec::new();
     for pod in pods {
         let claim = world.api::<PersistentVolumeClaim>().get(&claim(pod)).await.expect("a broker has a volume");
         let volume = claim.spec.and_then(|spec| spec.volume_name).expect("the claim is bound");
         let volume = Api::<PersistentVolume>::all(world.client.clone()).get(&volume).await.expect("it is there");
         let path = volume.spec.and_then(|spec| spec.host_path).expect("it is a directory of this machine").path;
-        let filler = Path::new(&path).join("filler");
+        directories.push(path.into());
+    }
+    fill_all(directories).await
+}
+
+/// Fills the filesystem of a directory to the last block.
+pub(crate) async fn fill_directory(directory: PathBuf) -> Filled {
+    fill_all(vec![directory]).await
+}
+
+async fn fill_all(directories: Vec<PathBuf>) -> Filled {
+    let mut filled = Filled { fillers: Vec::new() };
+    let mut filling = Vec::new();
+    for directory in directories {
+        let filler = directory.join("filler");
         filled.fillers.push(filler.clone());
         // Beside the clients, which must go on being heard.
         filling.push(tokio::task::spawn_blocking(move || fill_with(&filler)));
@@ -115,6 +128,19 @@ pub(crate) async fn fill(world: &World, pods: &[&str]) -> Filled {
         filling.await.expect("a volume can be filled");
     }
     filled
+}
+
+/// Mounts a new filesystem of so many megabytes, which lies in a file.
+pub(crate) fn mount(file: &Path, megabytes: u32, directory: &Path) {
+    run(Command::new("truncate").arg(format!("--size={megabytes}M")).arg(file));
+    run(Command::new("mkfs.ext4").args(["-q", "-m", "0"]).arg(file));
+    run(Command::new("mount").args(["-o", "loop"]).args([file, directory]));
+}
+
+/// Takes it away again.
+pub(crate) fn unmount(directory: &Path) {
+    // Where the story fails, that is what is to be told.
+    let _ = Command::new("umount").arg("--lazy").arg(directory).status();
 }
 
 fn fill_with(filler: &Path) {

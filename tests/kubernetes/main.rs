@@ -27,8 +27,15 @@
 //! | `plugin.rs` | `kubectl mq` |
 //! | `metrics.rs` | what brokers and the operator say of themselves in figures |
 //! | `backups.rs` | a cluster is backed up, lost with its namespace, and made again of its archive |
+//! | `backup_faults.rs` | the store fails in every way while a cluster is archived, and while one is made of it |
+//! | `backup_operator.rs` | the operator is killed at each step of a backup, of its deletion and of a restore |
+//! | `backup_limits.rs` | what cannot be archived or restored is refused, and says why |
+//! | `backup_life.rs` | backups go when nobody wants them any more, by hand and by retention |
+//! | `backup_gap.rs` | the store is away for longer than what may wait for it |
+//! | `backup_volume.rs` | a volume that all brokers mount is the archive |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
-//! | `store.rs` | a store that speaks S3 |
+//! | `archives.rs` | clusters that are archived, and made of an archive: resources and waits |
+//! | `store.rs`, `store_faults.rs` | a store that speaks S3; and what goes wrong between it and whoever asks it |
 //! | `world.rs` | a story's namespace, and what it can ask of Kubernetes |
 //! | `install.rs`, `command.rs`, `bench.rs` | the chart; kubectl and helm; the load generator |
 //! | `faults.rs` | everything that breaks something |
@@ -71,6 +78,13 @@
 
 #![allow(clippy::panic, reason = "a story that cannot go on ends so, and says why")]
 
+mod archives;
+mod backup_faults;
+mod backup_gap;
+mod backup_life;
+mod backup_limits;
+mod backup_operator;
+mod backup_volume;
 mod backups;
 mod bad_resources;
 mod bench;
@@ -95,6 +109,7 @@ mod rolling;
 mod scaling;
 mod storage;
 mod store;
+mod store_faults;
 mod tls;
 mod topic_life;
 mod traffic;

@@ -169,11 +169,11 @@ impl Mortal {
     }
 }
 
-/// An operator of our own, for one namespace. Killed when this is dropped.
-struct Running(Child);
+/// An operator of our own, for one namespace, or for several with commas between them. Killed when this is dropped.
+pub(crate) struct Running(Child);
 
 impl Running {
-    fn start(namespace: &str) -> Self {
+    pub(crate) fn start(namespace: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_ferrymq"))
             .arg("operator")
             .env("FERRYMQ_BROKER_IMAGE", install::image())
@@ -185,6 +185,14 @@ impl Running {
             .stderr(Stdio::null())
             .spawn();
         Self(child.expect("the operator can be started"))
+    }
+}
+
+impl Running {
+    /// Kills it, and starts another one.
+    pub(crate) fn killed(self, namespace: &str) -> Self {
+        drop(self);
+        Self::start(namespace)
     }
 }
 

@@ -5,7 +5,7 @@ use std::env;
 use std::fmt::Debug;
 use std::time::{Duration, Instant};
 
-use ferrymq_api::{MessageQueue, Topic, User};
+use ferrymq_api::{Backup, MessageQueue, Topic, User};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -235,8 +235,8 @@ impl World {
     fn show(&self) {
         let namespace = self.namespace.as_str();
         for arguments in [
-            &["get", "mq,mqt,mqu,pods,pvc", "--namespace", namespace, "-o", "wide"][..],
-            &["describe", "mq,mqt,mqu", "--namespace", namespace],
+            &["get", "mq,mqt,mqu,mqb,pods,pvc", "--namespace", namespace, "-o", "wide"][..],
+            &["describe", "mq,mqt,mqu,mqb", "--namespace", namespace],
             &["get", "events", "--namespace", namespace, "--sort-by=.lastTimestamp"],
             &["logs", "--namespace", namespace, "--selector=ferrymq.io/cluster", "--prefix", "--tail=60"],
             &[
@@ -279,6 +279,12 @@ impl Conditions for Topic {
 }
 
 impl Conditions for User {
+    fn conditions(&self) -> &[Condition] {
+        self.status.as_ref().map_or(&[], |status| &status.conditions)
+    }
+}
+
+impl Conditions for Backup {
     fn conditions(&self) -> &[Condition] {
         self.status.as_ref().map_or(&[], |status| &status.conditions)
     }
