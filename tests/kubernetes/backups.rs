@@ -109,7 +109,7 @@ async fn a_cluster_that_is_lost_with_its_namespace_is_made_again_of_its_archive(
     damaged.wait_ready("messagequeue/orders", READY);
 }
 
-fn flip_a_bit(file: &Path) {
+pub(crate) fn flip_a_bit(file: &Path) {
     let mut bytes = std::fs::read(file).expect("the object is there");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;

@@ -32,6 +32,7 @@
 //! | `backup_limits.rs` | what cannot be archived or restored is refused, and says why |
 //! | `backup_life.rs` | backups go when nobody wants them any more, by hand and by retention |
 //! | `backup_gap.rs` | the store is away for longer than what may wait for it |
+//! | `backup_verification.rs` | a backup is restored beside its cluster to see whether it can be |
 //! | `backup_volume.rs` | a volume that all brokers mount is the archive |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
 //! | `archives.rs` | clusters that are archived, and made of an archive: resources and waits |
@@ -84,6 +85,7 @@ mod backup_gap;
 mod backup_life;
 mod backup_limits;
 mod backup_operator;
+mod backup_verification;
 mod backup_volume;
 mod backups;
 mod bad_resources;
