@@ -30,7 +30,7 @@ enum RestoreError {
         "shard {shard} is not as it was backed up: after entry {index} the digest of its state is {now}, and was {then}"
     )]
     Different { shard: u32, index: u64, now: String, then: String },
-    #[error("the state of the shard cannot be read")]
+    #[error("the state of the shard cannot be read: {0}")]
     Read(#[from] std::io::Error),
     #[error("{0}")]
     Open(String),
