@@ -8,6 +8,7 @@ use tokio::task::spawn_blocking;
 use crate::{
     Backup, Base, ClusterRecord, Destination, DestinationError, Key, LogPart, NeededEntry, Put, Trouble, base,
     sealed::{self, ObjectError, Problem},
+    sealer::sealing,
 };
 
 /// The archive of one cluster. Cheap to clone.
@@ -89,7 +90,8 @@ impl Archive {
     ///
     /// [`ArchiveError`].
     pub async fn put_log(&self, part: &LogPart) -> Result<Put, ArchiveError> {
-        self.put(self.name_of_log(part.group, part.first), part.pack()).await
+        let (name, part) = (self.name_of_log(part.group, part.first), part.clone());
+        self.put(name, move || part.pack()).await
     }
 
     /// The first indexes of the parts of a shard's log that begin with this index or behind it, in order.
@@ -168,9 +170,9 @@ impl Archive {
         group: u32,
         id: &str,
         number: u32,
-        entries: &[NeededEntry],
+        entries: Vec<NeededEntry>,
     ) -> Result<Put, ArchiveError> {
-        self.put(self.name_of_base_part(group, id, number), base::pack_entries(entries)).await
+        self.put(self.name_of_base_part(group, id, number), move || base::pack_entries(&entries)).await
     }
 
     /// Writes a part of a base: of its state.
@@ -179,7 +181,7 @@ impl Archive {
     ///
     /// [`ArchiveError`].
     pub async fn put_base_state(&self, group: u32, id: &str, number: u32, part: Bytes) -> Result<Put, ArchiveError> {
-        self.put(self.name_of_base_part(group, id, number), part).await
+        self.put(self.name_of_base_part(group, id, number), || part).await
     }
 
     /// A part of a base that has entries.
@@ -306,12 +308,11 @@ impl Archive {
         self.get_json(&self.name_of_cluster()).await
     }
 
-    async fn put(&self, name: String, content: Bytes) -> Result<Put, ArchiveError> {
+    async fn put(&self, name: String, pack: impl FnOnce() -> Bytes + Send + 'static) -> Result<Put, ArchiveError> {
         let (key, named) = (self.key.clone(), name.clone());
-        // It compresses some megabytes.
-        let sealed = spawn_blocking(move || sealed::seal(&named, &content, key.as_ref())).await;
+        let sealed = sealing(move |tools| sealed::seal(&named, &pack(), key.as_ref(), tools)).await;
         let object =
-            sealed.map_err(|_| ObjectError { name: name.clone(), problem: Problem::Failed("compression") })??;
+            sealed.ok_or_else(|| ObjectError { name: name.clone(), problem: Problem::Failed("compression") })??;
         Ok(self.destination.put_new(&name, object).await?)
     }
 
@@ -328,7 +329,7 @@ impl Archive {
             name: name.clone(),
             problem: Problem::Incomprehensible(error.to_string()),
         })?;
-        self.put(name, content.into()).await
+        self.put(name, || content.into()).await
     }
 
     async fn get_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, ArchiveError> {

@@ -12,6 +12,7 @@
 use aws_lc_rs::{digest, rand};
 use bytes::Bytes;
 use ferrymq_wire::Malformed;
+use zstd::bulk::Compressor;
 
 use crate::key::{ID_BYTES, Key, SALT_BYTES};
 
@@ -76,8 +77,33 @@ pub enum Problem {
     Failed(&'static str),
 }
 
+/// Bytes of room for what was compressed that are kept for the next object.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// What it takes to make objects, kept from one to the next.
+#[derive(Default)]
+pub(crate) struct Tools {
+    compressor: Option<Compressor<'static>>,
+    compressed: Vec<u8>,
+}
+
+impl Tools {
+    /// Compresses what is given.
+    fn compress(&mut self, content: &[u8]) -> std::io::Result<&mut Vec<u8>> {
+        let compressor = match self.compressor.take() {
+            Some(compressor) => compressor,
+            None => Compressor::new(LEVEL)?,
+        };
+        let compressor = self.compressor.insert(compressor);
+        self.compressed.clear();
+        self.compressed.reserve(zstd::zstd_safe::compress_bound(content.len()));
+        compressor.compress_to_buffer(content, &mut self.compressed)?;
+        Ok(&mut self.compressed)
+    }
+}
+
 /// An object, to be written under this name.
-pub(crate) fn seal(name: &str, content: &[u8], key: Option<&Key>) -> Result<Bytes, ObjectError> {
+pub(crate) fn seal(name: &str, content: &[u8], key: Option<&Key>, tools: &mut Tools) -> Result<Bytes, ObjectError> {
     let fails = |problem| ObjectError { name: name.to_owned(), problem };
     if content.len() > MOST_BYTES {
         return Err(fails(Problem::TooLarge { bytes: content.len() as u64 }));
@@ -93,12 +119,15 @@ pub(crate) fn seal(name: &str, content: &[u8], key: Option<&Key>) -> Result<Byte
     head.extend(key.map_or([0; ID_BYTES], Key::id));
     head.extend(salt);
     head.extend((content.len() as u64).to_le_bytes());
-    let mut body = zstd::bulk::compress(content, LEVEL).map_err(|_| fails(Problem::Failed("compression")))?;
+    let body = tools.compress(content).map_err(|_| fails(Problem::Failed("compression")))?;
     if let Some(key) = key {
-        key.seal(&salt, &beside(name, &head), &mut body).map_err(|_| fails(Problem::Failed("encryption")))?;
+        key.seal(&salt, &beside(name, &head), body).map_err(|_| fails(Problem::Failed("encryption")))?;
     }
-    let digest = digest_of(name, &head, &body);
-    Ok([&*head, &*body, digest.as_ref()].concat().into())
+    let digest = digest_of(name, &head, body);
+    let object = [&*head, &*body, digest.as_ref()].concat().into();
+    body.clear();
+    body.shrink_to(KEPT_BYTES);
+    Ok(object)
 }
 
 /// The content of an object that was written under this name.
@@ -165,6 +194,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn seal(name: &str, content: &[u8], key: Option<&Key>) -> Result<Bytes, ObjectError> {
+        super::seal(name, content, key, &mut Tools::default())
+    }
+
+    #[test]
+    fn tools_serve_for_one_object_after_the_other() {
+        let mut tools = Tools::default();
+        let large = vec![7; KEPT_BYTES * 2];
+        for content in [&b"a"[..], b"", &large, b"content"] {
+            let object = super::seal("a", content, Some(&key("a")), &mut tools).unwrap();
+            assert_eq!(open("a", &object, Some(&key("a"))).unwrap(), content);
+            assert!(tools.compressed.is_empty() && tools.compressed.capacity() <= KEPT_BYTES);
+        }
+    }
 
     fn key(secret: &str) -> Key {
         Key::new(format!("{secret}, and sixteen bytes").as_bytes()).unwrap()

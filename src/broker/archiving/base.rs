@@ -6,7 +6,7 @@ use ferrymq_replication::{Group, Machine, task};
 use super::ArchivingError;
 
 /// Bytes of a part.
-const PART_BYTES: usize = 8 << 20;
+const PART_BYTES: usize = 2 << 20;
 
 /// Where the log goes on behind a base.
 pub(super) struct Behind {
@@ -31,9 +31,9 @@ pub(super) async fn write<M: Machine>(
         let entries = state.entries(next, PART_BYTES).await?;
         let Some((last, _)) = entries.last() else { break };
         next = last + 1;
-        archive.put_base_entries(number, &id, entry_parts, &entries).await?;
-        entry_parts += 1;
         bytes += entries.iter().map(|(_, record)| record.len() as u64).sum::<u64>();
+        archive.put_base_entries(number, &id, entry_parts, entries).await?;
+        entry_parts += 1;
         progress(bytes);
     }
     // What is given free from now on was read.
