@@ -218,6 +218,11 @@ impl Archiver {
             let base = archive.base(group, id).await?;
             place.base_bytes = base.bytes;
             place.next = base.log_from;
+            if base.gap_from.is_some() {
+                // Another leader made it, or this node before it was started again.
+                let mut figures = locked(&self.figures);
+                figures.last_gap_at = figures.last_gap_at.max(Some(base.complete_at));
+            }
         }
         if let Some(first) = archive.log_from(group, place.next).await?.last() {
             place.next = archive.log_part(group, *first).await?.next();

@@ -49,6 +49,14 @@ pub enum SourceError {
         /// Why none does.
         reason: String,
     },
+    /// Some of the log is not in the archive, and was confirmed around that time.
+    #[error(
+        "the archive of shard {group} has a gap at that time; restore to an earlier or a later time, or from a backup"
+    )]
+    Gap {
+        /// The shard; 0 is the catalogue.
+        group: u32,
+    },
     /// The backup names a shard twice, or not the catalogue.
     #[error("backup {0} has no catalogue in it")]
     NoCatalogue(String),
@@ -156,13 +164,20 @@ async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<Shar
         None => 0,
     };
     let bases = archive.bases(group).await?;
+    // Behind what serves.
+    let mut gap = None;
     for id in bases.iter().rev() {
         let base = archive.base(group, id).await?;
         // What it needs and was given free while it was made is not in it.
         let whole = base.complete_from == base.index || base.complete_from < log_ends;
         if whole && serves(&base, upto) {
+            ends_before(archive, group, &firsts, gap, upto).await?;
             return Ok(Some(ShardSource { base: Some(id.clone()), upto, digest: None }));
         }
+        gap = base.gap_from.or(gap);
+    }
+    if firsts.first() == Some(&0) {
+        ends_before(archive, group, &firsts, gap, upto).await?;
     }
     match (firsts.first(), upto) {
         (Some(0), _) => Ok(Some(ShardSource { base: None, upto, digest: None })),
@@ -171,6 +186,24 @@ async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<Shar
         (_, Upto::Time(_)) => Err(SourceError::NoBase { group, reason: "it begins after that time".to_owned() }),
         _ => Err(SourceError::NoBase { group, reason: "its log does not go on behind any".to_owned() }),
     }
+}
+
+/// That a time is over before the gap begins: where the log ends in between, nobody knows what there was then.
+async fn ends_before(
+    archive: &Archive,
+    group: u32,
+    firsts: &[u64],
+    gap: Option<u64>,
+    upto: Upto,
+) -> Result<(), SourceError> {
+    let (Some(gap_from), Upto::Time(time)) = (gap, upto) else { return Ok(()) };
+    if let Some(first) = firsts.iter().rfind(|first| **first < gap_from) {
+        let part = archive.log_part(group, *first).await?;
+        if part.entries.iter().any(|entry| entry.command.is_some() && entry.time >= time) {
+            return Ok(());
+        }
+    }
+    Err(SourceError::Gap { group })
 }
 
 fn serves(base: &Base, upto: Upto) -> bool {
@@ -237,5 +270,46 @@ fn of_replay(error: ReplayError) -> SourceError {
     match error {
         ReplayError::Archive(error) => SourceError::Archive(error),
         hole @ ReplayError::Hole { .. } => SourceError::Catalogue(hole.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ferrymq_archive::{Destination, Place};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn no_time_in_a_gap_is_restored_also_where_nothing_came_behind_it() {
+        let directory = TempDir::new().unwrap();
+        let place = Place::Directory { path: directory.path().to_owned() };
+        let archive = Archive::new(Destination::open(place).unwrap(), "shop/orders/1", None);
+        let entry = |time| Entry { term: 1, time, command: Some(Bytes::from_static(b"publish")) };
+        let part = LogPart { group: 7, first: 0, term_before: 0, entries: [10, 20].map(entry).into() };
+        archive.put_log(&part).await.unwrap();
+        let base = Base {
+            group: 7,
+            id: Base::id(9, 1),
+            term: 1,
+            index: 9,
+            complete_from: 9,
+            complete_at: 100,
+            log_from: 10,
+            gap_from: Some(2),
+            entry_parts: 0,
+            state_parts: 0,
+            bytes: 0,
+        };
+        archive.put_base(&base).await.unwrap();
+        let of = async |time| source(&archive, 7, Upto::Time(time)).await;
+        assert_eq!(of(15).await.unwrap().unwrap().base, None);
+        assert_eq!(of(20).await.unwrap().unwrap().base, None);
+        for within in [21, 100] {
+            let error = of(within).await.unwrap_err();
+            assert!(error.to_string().contains("has a gap at that time"), "{error}");
+        }
+        assert_eq!(of(101).await.unwrap().unwrap().base, Some(base.id));
+        assert!(source(&archive, 7, Upto::Latest).await.unwrap().unwrap().base.is_some());
     }
 }

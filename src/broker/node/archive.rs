@@ -175,7 +175,9 @@ impl Inner {
     /// Makes a backup, and gives how far it is; the same one where it is asked for again.
     pub(super) async fn back_up(self: &Arc<Self>, name: &str) -> Result<BackupView, String> {
         let archiver = self.archiver.clone().ok_or(NO_ARCHIVE)?;
-        if let Some(view) = self.backups().get(name).filter(|view| view.state != BackupState::Failed) {
+        // What ended is looked up: it may have been removed since, by another broker too.
+        let known = self.backups().get(name).cloned();
+        if let Some(view) = known.as_ref().filter(|view| view.state == BackupState::Running) {
             return Ok(view.clone());
         }
         let archive = archiver.archive().map_err(|error| error.to_string())?;
@@ -196,7 +198,10 @@ impl Inner {
             bytes: 0,
             began_at: task::time_of_day(),
             ended_at: None,
-            message: "it begins".to_owned(),
+            message: match known.filter(|view| view.state == BackupState::Failed) {
+                Some(failed) => format!("it begins anew, as it was given up: {}", failed.message),
+                None => "it begins".to_owned(),
+            },
         };
         {
             let mut backups = self.backups();
@@ -215,11 +220,14 @@ impl Inner {
                     tracing::warn!(backup = name, reason, "a backup was given up");
                     let ended_at = Some(task::time_of_day());
                     let state = BackupState::Failed;
-                    let known = this.backups().get(&name).cloned().unwrap_or(begun);
-                    BackupView { state, ended_at, message: reason, ..known }
+                    let known = this.backups().get(&name).cloned();
+                    BackupView { state, ended_at, message: reason, ..known.unwrap_or_else(|| begun.clone()) }
                 }
             };
-            this.backups().insert(name, view);
+            let mut backups = this.backups();
+            if backups.get(&name).is_some_and(|known| known.began_at == begun.began_at) {
+                backups.insert(name, view);
+            }
         });
         Ok(view)
     }
@@ -242,9 +250,11 @@ impl Inner {
     async fn gather(&self, archiver: &Archiver, view: &BackupView, shards: Vec<u32>) -> Result<Backup, String> {
         let mut cuts: Vec<ShardCut> = Vec::new();
         let mut bytes = 0;
+        // One of the same name that was made before, and removed, is another one.
+        let job = &format!("{} {}", view.name, view.began_at);
         for wave in [shards, vec![CATALOGUE_GROUP]] {
             let mut made = stream::iter(wave)
-                .map(|shard| async move { (shard, self.back_up_shard(shard, &view.name).await) })
+                .map(|shard| async move { (shard, self.back_up_shard(shard, job).await) })
                 .buffer_unordered(usize::MAX);
             while let Some((shard, made)) = made.next().await {
                 let (cut, more) = made.map_err(|reason| format!("shard {shard}: {reason}"))?;
@@ -267,6 +277,9 @@ impl Inner {
             shards: cuts,
             bytes,
         };
+        if self.backups().get(&view.name).is_none_or(|known| known.began_at != view.began_at) {
+            return Err("it was removed meanwhile".to_owned());
+        }
         let archive = archiver.archive().map_err(|error| error.to_string())?;
         match archive.put_backup(&backup).await.map_err(|error| error.to_string())? {
             Put::Written => Ok(backup),

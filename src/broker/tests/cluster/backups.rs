@@ -195,3 +195,38 @@ async fn a_shard_that_is_not_as_it_was_backed_up_is_named() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_name_that_was_removed_is_another_one() {
+    in_time(async {
+        let directory = TempDir::new().unwrap();
+        let archive = archive_in(directory.path());
+        let cluster = archiving(1, &archive).await;
+        let mut client = cluster.client(0).await;
+        for name in QUEUES {
+            client.declare(name).await;
+        }
+        publish(&mut client, 0..30).await;
+        let one = back_up(&cluster, "first").await;
+        publish(&mut client, 30..60).await;
+        back_up(&cluster, "second").await;
+        let kept = archive.backup("second").await.unwrap().shards;
+        cluster.node(0).remove_backup("first").await.unwrap();
+        for cut in &kept {
+            // What only the first needed.
+            while archive.bases(cut.group).await.unwrap().first() != Some(&cut.base) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        publish(&mut client, 60..90).await;
+        let again = back_up(&cluster, "first").await;
+        assert!(again.began_at > one.began_at);
+        drop(cluster);
+        let cluster = restored(1, &archive, RestoreTarget::Backup("first".into())).await;
+        for (number, name) in (0..).zip(QUEUES) {
+            let wanted = of_queue(0..90, number);
+            assert_eq!(content(&cluster, name, wanted.len()).await, wanted, "{name}");
+        }
+    })
+    .await;
+}
