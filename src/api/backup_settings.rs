@@ -39,7 +39,7 @@ pub struct BackupSettings {
     /// in UTC. A pod beside the cluster does it, and what it makes goes again. Default: when somebody asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
-    #[x_kube(validation = Rule::new(r"self.matches('^\s*(\S+\s+){4}\S+\s*$')").message(sentence::BACKUP_SCHEDULE))]
+    #[x_kube(validation = Rule::new(r"self.matches('^\\s*(\\S+\\s+){4}\\S+\\s*$')").message(sentence::BACKUP_SCHEDULE))]
     pub verify: Option<String>,
 
     /// The most that a broker gives to the archive a second, before it is compressed, such as `50Mi`. Default: as much as

@@ -40,13 +40,13 @@ async fn a_gap_is_told_and_no_restore_leads_into_it() {
     let there = counts(&world).await;
 
     store.stop();
-    let archiving = ("False", "ArchiveUnreachable");
-    let why = world.condition::<MessageQueue>("orders", "ContinuousArchiving", archiving, ARCHIVED).await;
-    println!("said: {why}");
     for name in ["much", "more"] {
         traffic.publish_bodies(name, "jobs", "orders-0", BODY);
     }
     traffic.consume("later", "orders-0");
+    let archiving = ("False", "ArchiveUnreachable");
+    let why = world.condition::<MessageQueue>("orders", "ContinuousArchiving", archiving, ARCHIVED).await;
+    println!("said: {why}");
     let mut most = 0.0;
     until("what waits to be let go of", FILLED, async || {
         let held = *samples(&world.pod("orders-0").await).await.get("ferrymq_archive_held_bytes")?;

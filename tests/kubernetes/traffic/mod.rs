@@ -150,6 +150,7 @@ impl Traffic {
             let ended = tokio::time::timeout(ARRIVAL, publisher).await;
             ended.unwrap_or_else(|_| panic!("publisher {name} has messages that nobody confirms")).expect("it ends");
         }
+        self.publishing = watch::channel(true).0;
     }
 
     /// Waits until all that was confirmed was delivered from a queue.

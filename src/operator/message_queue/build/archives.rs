@@ -3,12 +3,16 @@
 use ferrymq_admin_api::{ArchiveConfiguration, ArchiveDestination};
 use ferrymq_api::{ArchiveSource, Cluster};
 use k8s_openapi::api::core::v1::{
-    PersistentVolumeClaimVolumeSource, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount, VolumeProjection,
+    KeyToPath, PersistentVolumeClaimVolumeSource, ProjectedVolumeSource, SecretProjection, Volume, VolumeMount,
+    VolumeProjection,
 };
 use serde_json::{Value, json};
 
 use super::pod::mount;
 use crate::names::{ARCHIVE, Archived, RESTORE};
+
+/// The entry of a Secret that objects are encrypted with.
+const ENCRYPTION_KEY: &str = "encryption-key";
 
 /// Where the cluster is archived.
 pub(super) fn archive(cluster: &Cluster) -> Option<ArchiveConfiguration> {
@@ -63,10 +67,13 @@ pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
 
 /// What it takes to reach an archive.
 pub(super) fn volumes_of(source: &ArchiveSource, at: &Archived) -> Vec<Volume> {
-    let secrets = source.credentials_secret().into_iter().chain(source.encryption_secret.as_deref());
-    let projected = secrets.map(|name| VolumeProjection {
+    // Whatever else is in the Secret with the key is not for here: it would be taken for the credentials.
+    let key = KeyToPath { key: ENCRYPTION_KEY.to_owned(), path: ENCRYPTION_KEY.to_owned(), mode: None };
+    let secrets = source.credentials_secret().map(|name| (name, None)).into_iter();
+    let secrets = secrets.chain(source.encryption_secret.as_deref().map(|name| (name, Some(vec![key]))));
+    let projected = secrets.map(|(name, items)| VolumeProjection {
         // A broker starts without, and says what is missing: what it holds is worth more than its archive.
-        secret: Some(SecretProjection { name: name.to_owned(), optional: Some(true), items: None }),
+        secret: Some(SecretProjection { name: name.to_owned(), optional: Some(true), items }),
         ..VolumeProjection::default()
     });
     let mut volumes = vec![Volume {
@@ -127,8 +134,12 @@ mod tests {
         assert!(configuration.encrypted);
         let volumes = volumes(&cluster(S3));
         let sources = volumes[0].projected.as_ref().and_then(|projected| projected.sources.clone()).unwrap();
-        let names: Vec<String> = sources.into_iter().filter_map(|source| Some(source.secret?.name)).collect();
-        assert_eq!(names, ["c", "key"]);
+        let secrets = sources.into_iter().filter_map(|source| source.secret);
+        let named = |secret: SecretProjection| {
+            (secret.name, secret.items.map(|items| items.into_iter().map(|item| item.key).collect::<Vec<_>>()))
+        };
+        let secrets: Vec<_> = secrets.map(named).collect();
+        assert_eq!(secrets, [("c".to_owned(), None), ("key".to_owned(), Some(vec!["encryption-key".to_owned()]))]);
         assert_eq!(mounts(&cluster(S3)).len(), 1);
         assert_eq!(input(&cluster("{storage: {size: 1Gi}}")), None);
     }
