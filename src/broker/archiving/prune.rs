@@ -19,7 +19,8 @@ pub(crate) async fn prune(archive: &Archive) -> Result<(), ArchiveError> {
         let kept: BTreeSet<&String> = of_group.map(|(_, base)| base).collect();
         let Some(oldest) = kept.first() else { continue };
         let log_from = archive.base(group, oldest).await?.log_from;
-        for base in archive.bases(group).await?.iter().filter(|base| base < oldest && !kept.contains(base)) {
+        // Of those at the same index one may be of a backup that is being made.
+        for base in archive.bases(group).await?.iter().filter(|base| index_of(base) < index_of(oldest)) {
             archive.remove_base(group, base).await?;
         }
         let firsts = archive.log_from(group, 0).await?;
@@ -27,4 +28,9 @@ pub(crate) async fn prune(archive: &Archive) -> Result<(), ArchiveError> {
         stream::iter(old).map(|first| archive.remove_log(group, first)).buffered(AT_A_TIME).try_collect::<()>().await?;
     }
     Ok(())
+}
+
+/// The index in the name of a base, which sorts as it does.
+fn index_of(base: &str) -> &str {
+    base.split('-').next().unwrap_or(base)
 }
