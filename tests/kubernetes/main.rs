@@ -29,7 +29,6 @@
 //! | `backups.rs` | a cluster is backed up, lost with its namespace, and made again of its archive |
 //! | `backup_faults.rs` | the store fails in every way while a cluster is archived, and while one is made of it |
 //! | `backup_operator.rs` | the operator is killed at each step of a backup, of its deletion and of a restore |
-//! | `backup_gap.rs` | the store is away for longer than what may wait for it |
 //! | `backup_verification.rs` | a backup is restored beside its cluster to see whether it can be |
 //! | `backup_volume.rs` | a volume that all brokers mount is the archive |
 //! | `bad_resources.rs` | what cannot be is refused, and the sentence helps |
@@ -79,7 +78,6 @@
 
 mod archives;
 mod backup_faults;
-mod backup_gap;
 mod backup_operator;
 mod backup_verification;
 mod backup_volume;
