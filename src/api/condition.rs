@@ -185,14 +185,15 @@ pub fn condition(
         reason: reason.as_str().to_owned(),
         message: clipped(message.into()),
         observed_generation: generation,
-        last_transition_time: same.map_or_else(|| Time(now()), |old| old.last_transition_time.clone()),
+        last_transition_time: same
+            .map_or_else(|| Time(to_the_second(Timestamp::now())), |old| old.last_transition_time.clone()),
     }
 }
 
-/// Now, to the second: a status' times have no fractions.
-fn now() -> Timestamp {
-    let now = Timestamp::now();
-    Timestamp::from_second(now.as_second()).unwrap_or(now)
+/// A time without its fraction of a second: a status' times have none.
+#[must_use]
+pub fn to_the_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 /// The API bounds a message to 32 KiB; nobody reads as much.

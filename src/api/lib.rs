@@ -68,7 +68,7 @@ pub use backup_settings::{
 pub use checked_topic::{CheckedLog, CheckedQueue, CheckedTopic};
 pub use checked_user::CheckedUser;
 pub use cluster::{Cluster, ClusterStorage, PodSettings};
-pub use condition::{ConditionType, Reason, condition};
+pub use condition::{ConditionType, Reason, condition, to_the_second};
 pub use exposure::{ExposeSpec, ExposeType, Exposure, TrafficPolicy};
 pub use generate::{GeneratedFile, crds, crds_yaml, generated_files};
 pub use invalid::{InvalidResource, Problem};

@@ -89,9 +89,8 @@ impl Archive {
     /// # Errors
     ///
     /// [`ArchiveError`].
-    pub async fn put_log(&self, part: &LogPart) -> Result<Put, ArchiveError> {
-        let (name, part) = (self.name_of_log(part.group, part.first), part.clone());
-        self.put(name, move || part.pack()).await
+    pub async fn put_log(&self, part: LogPart) -> Result<Put, ArchiveError> {
+        self.put(self.name_of_log(part.group, part.first), move || part.pack()).await
     }
 
     /// The first indexes of the parts of a shard's log that begin with this index or behind it, in order.
@@ -415,10 +414,10 @@ mod tests {
         let archive = archive_in(directory.path(), None);
         assert_eq!(archive.log_from(3, 0).await.unwrap(), [] as [u64; 0]);
         for first in [11, 1, 101, 6] {
-            assert_eq!(archive.put_log(&part(3, first, 5)).await.unwrap(), Put::Written);
+            assert_eq!(archive.put_log(part(3, first, 5)).await.unwrap(), Put::Written);
         }
-        archive.put_log(&part(4, 7, 1)).await.unwrap();
-        assert_eq!(archive.put_log(&part(3, 6, 2)).await.unwrap(), Put::Exists);
+        archive.put_log(part(4, 7, 1)).await.unwrap();
+        assert_eq!(archive.put_log(part(3, 6, 2)).await.unwrap(), Put::Exists);
         assert_eq!(archive.log_part(3, 6).await.unwrap(), part(3, 6, 5));
         assert_eq!(archive.log_from(3, 0).await.unwrap(), [1, 6, 11, 101]);
         assert_eq!(archive.log_from(3, 7).await.unwrap(), [11, 101]);
@@ -437,7 +436,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let key = Key::new(b"a key of more than 16 bytes").unwrap();
         let archive = archive_in(directory.path(), Some(key));
-        archive.put_log(&part(3, 1, 5)).await.unwrap();
+        archive.put_log(part(3, 1, 5)).await.unwrap();
         let file = directory.path().join("d1c5/shards/0000000003/log/00000000000000000001");
         let mut bytes = std::fs::read(&file).unwrap();
         bytes[60] ^= 4;
@@ -457,7 +456,7 @@ mod tests {
     async fn what_is_of_somebody_else_is_said() {
         let directory = TempDir::new().unwrap();
         let archive = archive_in(directory.path(), None);
-        archive.put_log(&part(3, 1, 5)).await.unwrap();
+        archive.put_log(part(3, 1, 5)).await.unwrap();
         std::fs::write(directory.path().join("d1c5/shards/0000000003/log/notes.txt"), "mine").unwrap();
         assert_eq!(
             archive.log_from(3, 0).await.unwrap_err().to_string(),

@@ -40,6 +40,19 @@ impl Base {
     pub fn id(index: u64, random: u32) -> String {
         format!("{index:020}-{random:08x}")
     }
+
+    /// The index in an id of [`Base::id`], which sorts as it does.
+    #[must_use]
+    pub fn index_in(id: &str) -> &str {
+        id.split('-').next().unwrap_or(id)
+    }
+
+    /// Whether all that its state needs is there where the log's last entry is the one before `log_ends`: what was given free
+    /// while it was made is in the log behind it only.
+    #[must_use]
+    pub fn is_whole(&self, log_ends: u64) -> bool {
+        self.complete_from == self.index || self.complete_from < log_ends
+    }
 }
 
 /// Entries that a state needs, index and record.

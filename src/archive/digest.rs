@@ -21,6 +21,14 @@ impl std::fmt::Debug for StateDigest {
 }
 
 impl StateDigest {
+    /// The digest of a state that is in memory as a whole.
+    #[must_use]
+    pub fn of(state: &[u8]) -> String {
+        let mut digest = Self::default();
+        digest.update(state);
+        digest.finish()
+    }
+
     /// Takes what comes next of the state.
     pub fn update(&mut self, part: &[u8]) {
         self.format = self.format.or(part.first().copied());

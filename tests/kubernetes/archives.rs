@@ -56,16 +56,16 @@ spec:
 }
 
 pub(crate) fn backup(name: &str) -> String {
-    backup_with(name, "", "")
+    backup_with(name, "")
 }
 
-/// A backup, with labels and with more in its spec.
-pub(crate) fn backup_with(name: &str, labels: &str, more: &str) -> String {
+/// A backup, with more in its spec.
+pub(crate) fn backup_with(name: &str, more: &str) -> String {
     format!(
         "
 apiVersion: ferrymq.io/v1alpha1
 kind: Backup
-metadata: {{name: {name}, labels: {{{labels}}}}}
+metadata: {{name: {name}}}
 spec: {{cluster: orders{more}}}
 "
     )

@@ -64,7 +64,7 @@ async fn an_operator_that_is_killed_at_any_step_of_a_backup_or_a_restore_is_not_
     // One goes: while the store refuses that, and while it takes its time.
     let mut operator = operator;
     for (name, fault) in [("refused", REFUSES), ("slow", SLOW)] {
-        world.apply(&backup_with(name, "", ", deletionPolicy: Delete"));
+        world.apply(&backup_with(name, ", deletionPolicy: Delete"));
         complete(&world, name);
         store.throw(fault);
         world.kubectl(&["delete", &format!("backup/{name}"), "--wait=false"]);

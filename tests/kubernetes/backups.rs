@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ferrymq_api::{Backup, MessageQueue};
 
-use crate::archives::{self, JOBS, all_archived, archived, backup, counts, time_text};
+use crate::archives::{self, JOBS, all_archived, archived, backup, begin, counts, time_text};
 use crate::faults;
 use crate::store::{SECRET, Store};
 use crate::traffic::Traffic;
@@ -21,12 +21,7 @@ fn restored(store: &Store, replicas: u32, from: &str, what: &str) -> String {
 async fn a_cluster_that_is_lost_with_its_namespace_is_made_again_of_its_archive() {
     let world = World::new("backups").await;
     let store = Store::start(&world);
-    world.apply(SECRET);
-    world.apply(&archived(3, &store.destination(), ""));
-    world.wait_ready("messagequeue/orders", READY);
-    world.apply(JOBS);
-    world.wait_ready("topic/jobs", READY);
-    world.condition::<MessageQueue>("orders", "ContinuousArchiving", ("True", "Archived"), READY).await;
+    begin(&world, &archived(3, &store.destination(), "")).await;
 
     let mut traffic = Traffic::of(&world, &["work", "later"], &[]).await;
     traffic.publish("one", "jobs", "orders-0");

@@ -186,9 +186,7 @@ impl Running {
             .spawn();
         Self(child.expect("the operator can be started"))
     }
-}
 
-impl Running {
     /// Kills it, and starts another one.
     pub(crate) fn killed(self, namespace: &str) -> Self {
         drop(self);

@@ -166,9 +166,9 @@ async fn parts_are_written_once_and_found_in_order() {
     let archive = store.archive(SECRET);
     assert_eq!(archive.log_from(3, 0).await.unwrap(), [] as [u64; 0]);
     for first in [11, 1, 101, 6] {
-        assert_eq!(archive.put_log(&part(first, 5)).await.unwrap(), Put::Written);
+        assert_eq!(archive.put_log(part(first, 5)).await.unwrap(), Put::Written);
     }
-    assert_eq!(archive.put_log(&part(6, 2)).await.unwrap(), Put::Exists);
+    assert_eq!(archive.put_log(part(6, 2)).await.unwrap(), Put::Exists);
     assert_eq!(archive.log_part(3, 6).await.unwrap(), part(6, 5), "what was there first stays");
     assert_eq!(archive.log_from(3, 0).await.unwrap(), [1, 6, 11, 101]);
     assert_eq!(archive.log_from(3, 7).await.unwrap(), [11, 101]);
@@ -185,7 +185,7 @@ async fn of_two_who_write_the_same_one_does() {
     let (one, other) = (store.archive(SECRET), store.archive(SECRET));
     for first in 1..=50 {
         let (short, long) = (part(first, 1), part(first, 2));
-        let (one, other) = futures::join!(one.put_log(&short), other.put_log(&long));
+        let (one, other) = futures::join!(one.put_log(short.clone()), other.put_log(long.clone()));
         let winner = match (one.unwrap(), other.unwrap()) {
             (Put::Written, Put::Exists) => short,
             (Put::Exists, Put::Written) => long,
@@ -199,10 +199,10 @@ async fn of_two_who_write_the_same_one_does() {
 #[ignore = "needs a server: cargo xtask test backups"]
 async fn who_is_not_let_in_is_told_so() {
     let store = Store::start();
-    let error = store.archive("another-secret").put_log(&part(1, 5)).await.unwrap_err();
+    let error = store.archive("another-secret").put_log(part(1, 5)).await.unwrap_err();
     assert_eq!(trouble(&error), Some(Trouble::Refused), "{error}");
     assert!(!error.to_string().contains("another-secret"), "{error}");
-    let error = store.archive_in("nowhere", SECRET).put_log(&part(1, 5)).await.unwrap_err();
+    let error = store.archive_in("nowhere", SECRET).put_log(part(1, 5)).await.unwrap_err();
     assert_eq!(trouble(&error), Some(Trouble::NotFound), "{error}");
 }
 
@@ -211,12 +211,12 @@ async fn who_is_not_let_in_is_told_so() {
 async fn a_store_that_was_away_is_written_to_when_it_is_back() {
     let mut store = Store::start();
     let archive = store.archive(SECRET);
-    archive.put_log(&part(1, 5)).await.unwrap();
+    archive.put_log(part(1, 5)).await.unwrap();
     store.stop();
-    let error = archive.put_log(&part(6, 5)).await.unwrap_err();
+    let error = archive.put_log(part(6, 5)).await.unwrap_err();
     assert_eq!(trouble(&error), Some(Trouble::Failed), "{error}");
     store.start_again();
-    assert_eq!(archive.put_log(&part(6, 5)).await.unwrap(), Put::Written);
+    assert_eq!(archive.put_log(part(6, 5)).await.unwrap(), Put::Written);
     assert_eq!(archive.log_from(3, 0).await.unwrap(), [1, 6]);
 }
 
@@ -225,7 +225,7 @@ async fn a_store_that_was_away_is_written_to_when_it_is_back() {
 async fn what_the_store_gives_back_changed_or_short_is_refused() {
     let store = Store::start();
     let archive = store.archive(SECRET);
-    archive.put_log(&part(1, 5)).await.unwrap();
+    archive.put_log(part(1, 5)).await.unwrap();
     let file = store.file(3, 1);
     let whole = fs::read(&file).unwrap();
     let mut flipped = whole.clone();
@@ -247,10 +247,10 @@ async fn what_the_store_gives_back_changed_or_short_is_refused() {
 async fn what_fails_for_a_moment_is_tried_again() {
     let store = Store::start();
     let archive = store.faulty_archive(&[Fault::Status(500), Fault::Status(503)]).await;
-    assert_eq!(archive.put_log(&part(1, 5)).await.unwrap(), Put::Written);
+    assert_eq!(archive.put_log(part(1, 5)).await.unwrap(), Put::Written);
     // The answer that it is written is lost: whoever asks again hears that there is one.
     let archive = store.faulty_archive(&[Fault::Cut(20)]).await;
-    assert_eq!(archive.put_log(&part(6, 5)).await.unwrap(), Put::Exists);
+    assert_eq!(archive.put_log(part(6, 5)).await.unwrap(), Put::Exists);
     for cut in [20, 700] {
         let archive = store.faulty_archive(&[Fault::Cut(cut)]).await;
         assert_eq!(archive.log_part(3, 6).await.unwrap(), part(6, 5));
@@ -262,7 +262,7 @@ async fn what_fails_for_a_moment_is_tried_again() {
 async fn what_goes_on_failing_is_told() {
     let store = Store::start();
     let archive = store.faulty_archive(&[Fault::Status(503); 8]).await;
-    let error = archive.put_log(&part(1, 5)).await.unwrap_err();
+    let error = archive.put_log(part(1, 5)).await.unwrap_err();
     assert_eq!(trouble(&error), Some(Trouble::Failed), "{error}");
     assert!(error.to_string().contains("503"), "{error}");
 }

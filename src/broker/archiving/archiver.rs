@@ -15,8 +15,8 @@ use tokio::{
 
 use super::{Archiving, ArchivingError, base, figures::ArchiveFigures, figures::LAG_BOUNDS};
 
-/// Bytes of a part of the log, before it is compressed. A part is read, packed and sealed by whichever threads are idle, and
-/// the allocator keeps for each of them what it needed for that: large parts take many times their size of memory.
+/// Bytes of a part of the log, before it is compressed. A part is read by whichever thread is idle, and the allocator keeps
+/// for each of them what it needed for that: large parts take many times their size of memory.
 const PART_BYTES: usize = 2 << 20;
 /// The most parts of a group's log that are written before others have their turn.
 const PARTS_IN_TURN: usize = 32;
@@ -240,14 +240,15 @@ impl Archiver {
             .collect();
         let oldest = entries.iter().find(|entry| entry.command.is_some()).map(|entry| entry.time);
         let part = LogPart { group, first: found.first, term_before: found.term_before, entries };
-        match archive.put_log(&part).await? {
+        let (first, next) = (part.first, part.next());
+        let bytes = part.entries.iter().map(LogPart::bytes_of).sum::<usize>() as u64;
+        match archive.put_log(part).await? {
             Put::Written => {
-                let bytes = part.entries.iter().map(LogPart::bytes_of).sum::<usize>() as u64;
                 self.count(bytes, oldest);
-                Ok(part.next())
+                Ok(next)
             }
             // Another leader was here, or an answer was lost: what is there has the same entries, if more or fewer of them.
-            Put::Exists => Ok(archive.log_part(group, part.first).await?.next()),
+            Put::Exists => Ok(archive.log_part(group, first).await?.next()),
         }
     }
 

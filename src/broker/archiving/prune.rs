@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ferrymq_archive::{Archive, ArchiveError};
+use ferrymq_archive::{Archive, ArchiveError, Base};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 /// Objects that are removed at a time.
@@ -20,7 +20,7 @@ pub(crate) async fn prune(archive: &Archive) -> Result<(), ArchiveError> {
         let Some(oldest) = kept.first() else { continue };
         let log_from = archive.base(group, oldest).await?.log_from;
         // Of those at the same index one may be of a backup that is being made.
-        for base in archive.bases(group).await?.iter().filter(|base| index_of(base) < index_of(oldest)) {
+        for base in archive.bases(group).await?.iter().filter(|base| Base::index_in(base) < Base::index_in(oldest)) {
             archive.remove_base(group, base).await?;
         }
         let firsts = archive.log_from(group, 0).await?;
@@ -28,9 +28,4 @@ pub(crate) async fn prune(archive: &Archive) -> Result<(), ArchiveError> {
         stream::iter(old).map(|first| archive.remove_log(group, first)).buffered(AT_A_TIME).try_collect::<()>().await?;
     }
     Ok(())
-}
-
-/// The index in the name of a base, which sorts as it does.
-fn index_of(base: &str) -> &str {
-    base.split('-').next().unwrap_or(base)
 }

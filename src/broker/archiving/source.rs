@@ -168,9 +168,7 @@ async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<Shar
     let mut gap = None;
     for id in bases.iter().rev() {
         let base = archive.base(group, id).await?;
-        // What it needs and was given free while it was made is not in it.
-        let whole = base.complete_from == base.index || base.complete_from < log_ends;
-        if whole && serves(&base, upto) {
+        if base.is_whole(log_ends) && serves(&base, upto) {
             ends_before(archive, group, &firsts, gap, upto).await?;
             return Ok(Some(ShardSource { base: Some(id.clone()), upto, digest: None }));
         }
@@ -234,9 +232,7 @@ async fn replay_catalogue(
             Err(error) => return Err(of_replay(error)),
         }
     }
-    let mut digest = StateDigest::default();
-    digest.update(&machine.saved());
-    let now = digest.finish();
+    let now = StateDigest::of(&machine.saved());
     if let Some(then) = source.digest.as_ref().filter(|then| StateDigest::differ(then, &now)) {
         let different = format!("the catalogue is not as it was backed up: its digest is {now}, and was {then}");
         if !allow_partial {
@@ -287,7 +283,7 @@ mod tests {
         let archive = Archive::new(Destination::open(place).unwrap(), "shop/orders/1", None);
         let entry = |time| Entry { term: 1, time, command: Some(Bytes::from_static(b"publish")) };
         let part = LogPart { group: 7, first: 0, term_before: 0, entries: [10, 20].map(entry).into() };
-        archive.put_log(&part).await.unwrap();
+        archive.put_log(part).await.unwrap();
         let base = Base {
             group: 7,
             id: Base::id(9, 1),

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use ferrymq_admin_api::{BackupRemoval, BackupRequest, BackupState, BackupView, Client as AdminClient};
 use ferrymq_api::{Backup, BackupDeletionPolicy, CheckedBackup, ConditionType};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 use kube::{
     Api, ResourceExt,
     runtime::{controller::Action, events::EventType},
@@ -55,10 +55,14 @@ pub(crate) enum Stage {
     Failed(String),
 }
 
+/// What is said of a backup in this respect.
+pub(crate) fn condition_of(resource: &Backup, kind: ConditionType) -> Option<&Condition> {
+    resource.status.as_ref()?.conditions.iter().find(|condition| condition.type_ == kind.as_str())
+}
+
 /// Whether a backup is in the archive, or was given up.
 pub(crate) fn ended(resource: &Backup) -> Option<bool> {
-    let conditions = resource.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
-    let complete = conditions.iter().find(|condition| condition.type_ == ConditionType::Complete.as_str())?;
+    let complete = condition_of(resource, ConditionType::Complete)?;
     match complete.status.as_str() {
         "True" => Some(true),
         "False" if complete.reason == ferrymq_api::Reason::BackupFailed.as_str() => Some(false),

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use ferrymq_api::{Backup, BackupVerification, CheckedBackup, Cluster, ConditionType, Reason, condition};
+use ferrymq_api::{
+    Backup, BackupVerification, CheckedBackup, Cluster, ConditionType, Reason, condition, to_the_second,
+};
 use k8s_openapi::{
     api::core::v1::{ContainerStateTerminated, Pod},
     apimachinery::pkg::apis::meta::v1::Time,
@@ -14,12 +16,12 @@ use kube::{
     runtime::{controller::Action, events::EventType},
 };
 
-use super::{QUICK, SLOW, status};
+use super::{QUICK, SLOW, condition_of, status};
 use crate::{
     cluster_state,
     context::Context,
     error::ReconcileError,
-    message_queue::build::verification_pod,
+    message_queue::{build::verification_pod, plan::pull_policy},
     names::{self, VERIFY_ANNOTATION},
 };
 
@@ -43,9 +45,8 @@ pub(super) enum Stage {
 
 /// How it ended that a backup was restored; none where it did not end yet, or nobody asked for it.
 pub(crate) fn ended(resource: &Backup) -> Option<(Timestamp, bool)> {
-    let status = resource.status.as_ref()?;
-    let at = status.verification.as_ref()?.time.as_ref()?.0;
-    let verdict = status.conditions.iter().find(|condition| condition.type_ == ConditionType::RestoreVerified.as_str());
+    let at = resource.status.as_ref()?.verification.as_ref()?.time.as_ref()?.0;
+    let verdict = condition_of(resource, ConditionType::RestoreVerified);
     Some((at, verdict.is_some_and(|verdict| verdict.status == "True")))
 }
 
@@ -107,8 +108,7 @@ async fn begin(api: &Api<Pod>, resource: &Backup, context: &Context) -> Result<(
         Err(invalid) => return waits(invalid.to_string()),
     };
     let image = cluster.pods.image.clone().unwrap_or_else(|| context.settings.broker_image.clone());
-    let of_operator = || context.settings.broker_image_pull_policy.clone().filter(|_| cluster.pods.image.is_none());
-    let pull_policy = cluster.pods.pull_policy.map(|policy| policy.as_str().to_owned()).or_else(of_operator);
+    let pull_policy = pull_policy(&cluster, &context.settings);
     let Some(pod) = verification_pod(&cluster, resource, &image, pull_policy.as_deref()) else {
         return waits(format!("MessageQueue {} has no spec.backup, which says where it is archived", backup.cluster));
     };
@@ -158,10 +158,7 @@ fn terminated(pod: &Pod) -> Option<&ContainerStateTerminated> {
 }
 
 fn finished(pod: &Pod) -> Option<Duration> {
-    match pod.status.as_ref()?.phase.as_deref() {
-        Some("Failed") => {}
-        _ => return None,
-    }
+    pod.status.as_ref().filter(|status| status.phase.as_deref() == Some("Failed"))?;
     let at =
         terminated(pod).and_then(|ended| ended.finished_at.as_ref()).or(pod.metadata.creation_timestamp.as_ref())?;
     Some(Timestamp::now().duration_since(at.0).unsigned_abs())
@@ -191,15 +188,16 @@ async fn publish(resource: &Backup, request: &str, stage: &Stage, context: &Cont
     let before = resource.status.clone().unwrap_or_default();
     let is_new = before.verification.as_ref().is_none_or(|known| known.request != request);
     let known = before.verification.as_ref().and_then(|known| known.time.clone()).filter(|_| !is_new);
+    let ended_at = Some(Time(to_the_second(Timestamp::now())));
     let (status, reason, message, time) = match stage {
         // What is known stays while it is tried again.
         Stage::Waits(_) if known.is_some() => return Ok(()),
         Stage::Waits(why) => (None, Reason::Progressing, why.clone(), None),
         Stage::Verified(took) => {
             let message = format!("it was restored{took}, and is as it was backed up");
-            (Some(true), Reason::Verified, message, Some(now()))
+            (Some(true), Reason::Verified, message, ended_at)
         }
-        Stage::Refused(why) => (Some(false), Reason::NotRestorable, why.clone(), Some(now())),
+        Stage::Refused(why) => (Some(false), Reason::NotRestorable, why.clone(), ended_at),
     };
     let kind = ConditionType::RestoreVerified;
     let verdict = condition(&before.conditions, kind, status, reason, message, resource.metadata.generation);
@@ -223,12 +221,6 @@ async fn publish(resource: &Backup, request: &str, stage: &Stage, context: &Cont
         Stage::Waits(_) => {}
     }
     Ok(())
-}
-
-/// Now, to the second: a status' times have no fractions.
-fn now() -> Time {
-    let now = Timestamp::now();
-    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
 }
 
 #[cfg(test)]

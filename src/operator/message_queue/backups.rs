@@ -164,8 +164,7 @@ fn healthy(plan: &BackupPlan, observed: &Observed, now: Timestamp) -> Verdict {
     if let Some(failed) = failed
         && last.is_none_or(|(_, last)| last.creation_timestamp() < failed.creation_timestamp())
     {
-        let why = failed.status.iter().flat_map(|status| &status.conditions);
-        let why = why.into_iter().find(|condition| condition.type_ == ConditionType::Complete.as_str());
+        let why = backup::condition_of(failed, ConditionType::Complete);
         let why = why.map(|condition| condition.message.clone()).unwrap_or_default();
         return says(Some(false), Reason::BackupFailed, format!("backup {} was given up: {why}", failed.name_any()));
     }

@@ -74,8 +74,7 @@ pub(super) fn judge(plan: &BackupPlan, backups: &[Arc<Backup>], now: Timestamp) 
     };
     let (name, when) = (last.name_any(), at.strftime("%FT%TZ"));
     if !good {
-        let conditions = last.status.iter().flat_map(|status| &status.conditions);
-        let verdict = conditions.into_iter().find(|it| it.type_ == ConditionType::RestoreVerified.as_str());
+        let verdict = backup::condition_of(last, ConditionType::RestoreVerified);
         let why = verdict.map(|verdict| verdict.message.clone()).unwrap_or_default();
         return says(
             Some(false),

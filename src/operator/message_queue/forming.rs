@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ferrymq_admin_api::{NodeStatus, Phase};
-use ferrymq_api::{Cluster, FormationRecord, MemberRecord};
+use ferrymq_api::{Cluster, FormationRecord, MemberRecord, to_the_second};
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use crate::names;
@@ -121,9 +121,8 @@ fn first(cluster: &Cluster, brokers: &BTreeMap<u32, NodeStatus>, id: &str) -> Fo
 }
 
 fn record(id: &str, members: Vec<MemberRecord>, mirrors: Option<i32>) -> FormationRecord {
-    let now = Timestamp::now();
-    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
-    FormationRecord { cluster_id: id.to_owned(), members, mirrors, time: Time(now), complete: false }
+    let time = Time(to_the_second(Timestamp::now()));
+    FormationRecord { cluster_id: id.to_owned(), members, mirrors, time, complete: false }
 }
 
 fn data_lost(recorded: &FormationRecord, cluster: &Cluster) -> String {

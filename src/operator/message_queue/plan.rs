@@ -84,11 +84,7 @@ pub(crate) fn next(
     // Where the StatefulSet is being made anew, its pods stay what they are.
     let orphaned = || observed.pods.values().filter(|_| live.is_none()).find_map(|pod| image_in(pod.spec.as_ref()?));
     let image = cluster.pods.image.clone().or_else(orphaned).unwrap_or_else(|| settings.broker_image.clone());
-    let pull_policy = match (&cluster.pods.pull_policy, &cluster.pods.image) {
-        (Some(policy), _) => Some(policy.as_str().to_owned()),
-        (None, None) => settings.broker_image_pull_policy.clone(),
-        (None, Some(_)) => None,
-    };
+    let pull_policy = pull_policy(cluster, settings);
     let answers: BTreeMap<u32, NodeStatus> = observed
         .brokers
         .iter()
@@ -162,6 +158,15 @@ fn kept(cluster: &Cluster, observed: &Observed) -> Option<Kept> {
 
 fn image_of(spec: &StatefulSetSpec) -> Option<String> {
     image_in(spec.template.spec.as_ref()?)
+}
+
+/// When the image of a cluster's pods is pulled; Kubernetes' own default where there is none.
+pub(crate) fn pull_policy(cluster: &Cluster, settings: &Settings) -> Option<String> {
+    match (&cluster.pods.pull_policy, &cluster.pods.image) {
+        (Some(policy), _) => Some(policy.as_str().to_owned()),
+        (None, None) => settings.broker_image_pull_policy.clone(),
+        (None, Some(_)) => None,
+    }
 }
 
 fn image_in(pod: &PodSpec) -> Option<String> {

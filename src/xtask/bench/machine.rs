@@ -31,6 +31,18 @@ pub(super) struct Machine {
 }
 
 impl Machine {
+    /// One for tests.
+    #[cfg(test)]
+    pub(super) fn fixture() -> Self {
+        Self {
+            date: "2026-01-02".to_owned(),
+            processor: "A processor".to_owned(),
+            cores: 2,
+            memory_bytes: 24 << 30,
+            kernel: "6.1".to_owned(),
+        }
+    }
+
     /// # Errors
     ///
     /// Where this is no Linux.

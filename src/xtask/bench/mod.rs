@@ -21,6 +21,7 @@
 //! | `machine.rs` | the machine, and what its disk does without any broker |
 //! | `usage.rs`, `process.rs` | processes: what they take, and that they end |
 //! | `reading.rs`, `results.rs`, `table.rs` | numbers, all of a run, and how they are printed |
+//! | `output.rs` | what was chosen, and where what was measured goes |
 //! | `document.rs` | the parts of a document that are written anew |
 //!
 //! Invariant: no process that was started here outlives this command, however it ends.
@@ -32,6 +33,7 @@ mod comparison;
 mod document;
 mod load;
 mod machine;
+mod output;
 mod peers;
 mod process;
 mod quick;

@@ -1,20 +1,19 @@
 //! The run: the systems one after the other, again and again, so that what the machine does meanwhile hits all of them.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use clap::builder::PossibleValue;
 
 use super::comparison::{self, Measured, Times};
 use super::machine::{Machine, disk_limits};
+use super::output::{self, Output, chosen, name};
 use super::reading::{Reading, shown};
 use super::results::{Measurement, Results};
 use super::system::{Place, System};
-use super::{alone, document, table};
+use super::{alone, table};
 use crate::project::Project;
 
 /// Each size of a write is measured for so long, every round.
@@ -50,15 +49,8 @@ pub(super) struct Options {
     /// Gigabytes of messages that each broker holds, in the case restart
     #[arg(long, value_name = "GIGABYTES", default_value_t = 10.0, value_parser = gigabytes)]
     restart: f64,
-    /// Write the tables into this document, between its marks
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Write every measurement as JSON [default: results.json in the folder peers of the cache]
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Measure this ferrymq instead of building one
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// A case.
@@ -105,10 +97,6 @@ fn gigabytes(text: &str) -> Result<f64, String> {
     }
 }
 
-fn name(case: &impl ValueEnum) -> String {
-    case.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
 /// # Errors
 ///
 /// Where a system cannot be had, something could not be measured, or what was measured cannot be written.
@@ -116,7 +104,7 @@ pub(super) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
     let systems: Vec<_> = chosen(&options.only);
     let cases = chosen::<Case>(&options.cases);
     let machine = Machine::look()?;
-    let place = Place::prepare(project, &systems, options.binary.clone(), machine.memory_bytes)?;
+    let place = Place::prepare(project, &systems, options.output.binary.clone(), machine.memory_bytes)?;
     let results = Results {
         machine,
         disk: Vec::new(),
@@ -125,7 +113,7 @@ pub(super) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
         rounds: options.rounds,
         measurements: Vec::new(),
     };
-    let file = options.json.clone().unwrap_or_else(|| place.folder.join("results.json"));
+    let file = options.output.json(place.folder.join("results.json"));
     let mut run = Run { place: &place, options, results, file };
     for round in 1..=options.rounds {
         run.results.disk.push(disk_limits(&place.folder, DISK)?);
@@ -137,19 +125,7 @@ pub(super) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
         run.alone(&cases)?;
     }
     let text = table::markdown(&run.results);
-    println!("\n{text}every measurement is in {}", run.file.display());
-    if let Some(out) = &options.out {
-        document::write(out, "peers", &text)?;
-    }
-    match run.results.failures().len() {
-        0 => Ok(()),
-        count => bail!("{count} measurements failed; why is said under the tables"),
-    }
-}
-
-/// What was chosen, in the order in which it is measured; all where nothing was.
-fn chosen<T: ValueEnum + PartialEq>(chosen: &[T]) -> Vec<T> {
-    T::value_variants().iter().filter(|one| chosen.is_empty() || chosen.contains(one)).cloned().collect()
+    options.output.tell("peers", &text, &run.file, run.results.failures().len())
 }
 
 /// A run, as far as it got.
@@ -226,8 +202,7 @@ impl Run<'_> {
             println!("  {case}: {failure}");
         }
         self.results.measurements.push(Measurement { system, case, compared, round, readings, outcome, failure });
-        let text = serde_json::to_vec_pretty(&self.results)?;
-        fs::write(&self.file, text).with_context(|| format!("cannot write {}", self.file.display()))
+        output::keep(&self.file, &self.results)
     }
 }
 

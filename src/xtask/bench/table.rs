@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::machine::{DiskLimit, Machine};
+use super::output;
 use super::reading::{Better, shown, times_as_good};
 use super::results::{Line, Results};
 use super::system::System;
@@ -18,10 +19,7 @@ pub(super) fn markdown(results: &Results) -> String {
 fn write(text: &mut String, results: &Results) -> std::fmt::Result {
     let versions: Vec<_> = results.versions.values().map(String::as_str).collect();
     writeln!(text, "Measured on {}: {}.\n", results.machine.date, versions.join("; "))?;
-    let rounds = match results.rounds {
-        1 => "once".to_owned(),
-        rounds => format!("the median of {rounds} rounds"),
-    };
+    let rounds = output::rounds(results.rounds);
     writeln!(text, "{} Each load {} s, {rounds}.\n", machine(&results.machine), results.seconds)?;
     disk(text, &results.disk_limits())?;
     let (beside, alone): (Vec<_>, Vec<_>) = results.lines().into_iter().partition(|line| line.compared);
@@ -127,13 +125,7 @@ mod tests {
     }
 
     fn results(measurements: Vec<Measurement>) -> Results {
-        let machine = Machine {
-            date: "2026-01-02".to_owned(),
-            processor: "A processor".to_owned(),
-            cores: 2,
-            memory_bytes: 24 << 30,
-            kernel: "6.1".to_owned(),
-        };
+        let machine = Machine::fixture();
         let limit = |writes_per_second| vec![DiskLimit { write_bytes: 1 << 20, writes_per_second }];
         let versions = [(System::Ferrymq, "FerryMQ 1".to_owned()), (System::Nats, "NATS 2".to_owned())];
         Results {

@@ -79,6 +79,15 @@ async fn back_up(cluster: &Cluster, name: &str) -> BackupView {
 
 const QUEUES: [&str; 3] = ["a", "b", "c"];
 
+/// A client of a cluster that has these queues.
+async fn with_queues(cluster: &Cluster) -> Client {
+    let client = cluster.client(0).await;
+    for name in QUEUES {
+        client.declare(name).await;
+    }
+    client
+}
+
 async fn publish(client: &mut Client, numbers: std::ops::Range<u32>) {
     for number in numbers {
         client.publish(QUEUES[number as usize % 3], &format!("{number:04}")).await;
@@ -111,10 +120,7 @@ async fn what_a_cluster_had_is_there_again_in_another_one() {
         let directory = TempDir::new().unwrap();
         let archive = archive_in(directory.path());
         let cluster = archiving(3, &archive).await;
-        let mut client = cluster.client(0).await;
-        for name in QUEUES {
-            client.declare(name).await;
-        }
+        let mut client = with_queues(&cluster).await;
         publish(&mut client, 0..300).await;
         // The first 60 of a are settled, and 10 more are held by somebody.
         let mut consumer = cluster.client(1).await;
@@ -165,10 +171,7 @@ async fn a_shard_that_is_not_as_it_was_backed_up_is_named() {
         let directory = TempDir::new().unwrap();
         let archive = archive_in(directory.path());
         let cluster = archiving(1, &archive).await;
-        let mut client = cluster.client(0).await;
-        for name in QUEUES {
-            client.declare(name).await;
-        }
+        let mut client = with_queues(&cluster).await;
         publish(&mut client, 0..30).await;
         back_up(&cluster, "true").await;
         drop(cluster);
@@ -202,10 +205,7 @@ async fn a_backup_of_a_name_that_was_removed_is_another_one() {
         let directory = TempDir::new().unwrap();
         let archive = archive_in(directory.path());
         let cluster = archiving(1, &archive).await;
-        let mut client = cluster.client(0).await;
-        for name in QUEUES {
-            client.declare(name).await;
-        }
+        let mut client = with_queues(&cluster).await;
         publish(&mut client, 0..30).await;
         let one = back_up(&cluster, "first").await;
         publish(&mut client, 30..60).await;

@@ -139,7 +139,7 @@ mod tests {
             let of = archive.of(folder);
             let (cluster_id, name) = ("c".to_owned(), "orders".to_owned());
             of.put_cluster(&ClusterRecord { cluster_id, name, began_at: *began_at }).await.unwrap();
-            of.put_log(&LogPart { group: 0, first: 0, term_before: 0, entries: Vec::new() }).await.unwrap();
+            of.put_log(LogPart { group: 0, first: 0, term_before: 0, entries: Vec::new() }).await.unwrap();
         }
         archive
     }

@@ -72,8 +72,7 @@ async fn of_shard(archive: &Archive, group: u32) -> Result<Reach, ArchiveError> 
 /// From when on a shard can be restored, as the brokers choose the base: one serves for moments behind that at which all
 /// of it was read, and where the log goes on behind what was given free meanwhile.
 fn begins(group: u32, bases: &[Base], first: Option<u64>, ends: u64) -> Reach {
-    let serves = |base: &&Base| base.complete_from == base.index || base.complete_from < ends;
-    let after = bases.iter().filter(serves).map(|base| base.complete_at).min();
+    let after = bases.iter().filter(|base| base.is_whole(ends)).map(|base| base.complete_at).min();
     match (first, after) {
         (Some(0), _) => Reach::default(),
         (None, None) if bases.is_empty() => Reach::default(),

@@ -11,10 +11,7 @@ use k8s_openapi::{
         Container, EphemeralVolumeSource, PersistentVolumeClaimSpec, PersistentVolumeClaimTemplate, Pod, PodSpec,
         ResourceRequirements, Volume, VolumeResourceRequirements,
     },
-    apimachinery::pkg::{
-        api::resource::Quantity,
-        apis::meta::v1::{ObjectMeta, OwnerReference},
-    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
 use kube::{Resource as _, ResourceExt as _};
 
@@ -68,7 +65,7 @@ pub(crate) fn verification_pod(
                 ("app.kubernetes.io/instance".to_owned(), cluster.name.clone()),
                 ("app.kubernetes.io/managed-by".to_owned(), "ferrymq-operator".to_owned()),
             ])),
-            owner_references: Some(vec![owner(backup)]),
+            owner_references: backup.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
         spec: Some(PodSpec {
@@ -140,17 +137,6 @@ fn resources() -> ResourceRequirements {
         Some(BTreeMap::from([named("cpu", cpu), named("memory", memory)]))
     };
     ResourceRequirements { requests: of("100m", "256Mi"), limits: of("1", "1Gi"), ..ResourceRequirements::default() }
-}
-
-fn owner(backup: &Backup) -> OwnerReference {
-    OwnerReference {
-        api_version: Backup::api_version(&()).into_owned(),
-        kind: Backup::kind(&()).into_owned(),
-        name: backup.name_any(),
-        uid: backup.uid().unwrap_or_default(),
-        controller: Some(true),
-        block_owner_deletion: None,
-    }
 }
 
 #[cfg(test)]

@@ -114,13 +114,7 @@ mod tests {
 
     #[test]
     fn each_store_has_a_column_with_its_medians() {
-        let machine = Machine {
-            date: "2026-01-02".to_owned(),
-            processor: "A processor".to_owned(),
-            cores: 2,
-            memory_bytes: 24 << 30,
-            kernel: "6.1".to_owned(),
-        };
+        let machine = Machine::fixture();
         let failed =
             Measurement { failure: Some("it ended".to_owned()), readings: Vec::new(), ..measurement(Kind::S3, 2, 0.0) };
         let figures = Figures {

@@ -23,19 +23,15 @@ mod lag;
 mod memory;
 mod store;
 
-use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
-
-use anyhow::{Context as _, bail};
-use clap::ValueEnum as _;
 
 use self::contents::Contents;
 use self::figures::{Figures, Measurement};
 use self::store::{Kind, Store};
 use super::brokers::{Brokers, Plan};
-use super::document;
 use super::machine::{Machine, disk_limits};
+use super::output::{self, Output, chosen, name};
 use super::reading::{Reading, shown};
 use super::system::{Place, System};
 use crate::cluster;
@@ -77,15 +73,8 @@ pub(crate) struct Options {
     /// Only these stores
     #[arg(long, value_enum, value_delimiter = ',')]
     stores: Vec<Kind>,
-    /// Write the tables into this document, between its marks
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Write every measurement as JSON [default: backups.json in the folder peers of the cache]
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Measure this ferrymq instead of building one
-    #[arg(long, value_name = "FILE")]
-    binary: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// A case.
@@ -124,7 +113,7 @@ impl Sizes {
     fn told(self) -> String {
         let Self { seconds, lag_seconds, rounds, small, large, .. } = self;
         let megabytes = |messages: u64, size: u32| shown(messages as f64 * f64::from(size) / 1e6);
-        let rounds = if rounds == 1 { "once".to_owned() } else { format!("the median of {rounds} rounds") };
+        let rounds = output::rounds(rounds);
         format!(
             "Case lag: {lag_seconds} s; clients: {seconds} s, {rounds}; small: {} messages, {} MB; large: {} messages, {} MB.",
             shown(small as f64),
@@ -139,14 +128,14 @@ impl Sizes {
 ///
 /// Where a program cannot be had, something could not be measured, or what was measured cannot be written.
 pub(super) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
-    let stores = chosen(&options.stores, Kind::value_variants());
+    let stores = chosen(&options.stores);
     let machine = Machine::look()?;
     let versitygw = match stores.contains(&Kind::S3) {
         true => cluster::versitygw(project)?,
         false => PathBuf::new(),
     };
-    let place = Place::prepare(project, &[System::Ferrymq], options.binary.clone(), machine.memory_bytes)?;
-    let file = options.json.clone().unwrap_or_else(|| place.folder.join("backups.json"));
+    let place = Place::prepare(project, &[System::Ferrymq], options.output.binary.clone(), machine.memory_bytes)?;
+    let file = options.output.json(place.folder.join("backups.json"));
     let sizes = Sizes::of(options);
     let figures = Figures {
         disk: disk_limits(&place.folder, DISK)?,
@@ -157,26 +146,14 @@ pub(super) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
         measurements: Vec::new(),
     };
     let mut run = Run { place: &place, versitygw, sizes, figures, file };
-    for case in chosen(&options.cases, Case::value_variants()) {
+    for case in chosen(&options.cases) {
         match case {
             Case::Clients => run.clients()?,
             Case::Lag | Case::Small | Case::Large => run.alone(case)?,
         }
     }
     let text = run.figures.markdown();
-    println!("\n{text}every measurement is in {}", run.file.display());
-    if let Some(out) = &options.out {
-        document::write(out, "backups", &text)?;
-    }
-    match run.figures.failures().len() {
-        0 => Ok(()),
-        count => bail!("{count} measurements failed; why is said under the tables"),
-    }
-}
-
-/// What was chosen, in the order in which it is measured; all where nothing was.
-fn chosen<T: PartialEq + Clone>(chosen: &[T], all: &[T]) -> Vec<T> {
-    all.iter().filter(|one| chosen.is_empty() || chosen.contains(one)).cloned().collect()
+    options.output.tell("backups", &text, &run.file, run.figures.failures().len())
 }
 
 /// A run, as far as it got.
@@ -191,7 +168,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Measures by a case that is measured once, with each store.
     fn alone(&mut self, case: Case) -> anyhow::Result<()> {
-        let name = case.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        let name = name(&case);
         for kind in self.figures.stores.clone() {
             println!("{name}, {}", kind.name());
             let measured = self.store(kind).and_then(|store| self.measure(case, &store));
@@ -264,7 +241,6 @@ impl Run<'_> {
             println!("  {failure}");
         }
         self.figures.measurements.push(Measurement { case: case.to_owned(), store, round, readings, failure });
-        let text = serde_json::to_vec_pretty(&self.figures)?;
-        fs::write(&self.file, text).with_context(|| format!("cannot write {}", self.file.display()))
+        output::keep(&self.file, &self.figures)
     }
 }
