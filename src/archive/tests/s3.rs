@@ -5,10 +5,13 @@
 use std::{
     collections::VecDeque,
     env, fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU8, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,6 +23,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, copy_bidirectional}
 const BUCKET: &str = "backups";
 const ACCESS_KEY: &str = "ferry";
 const SECRET: &str = "a-secret-of-the-store";
+
+const PORT: u16 = 25631;
 
 /// How long the server may take to listen.
 const LISTENS: Duration = Duration::from_secs(20);
@@ -35,8 +40,7 @@ impl Store {
     fn start() -> Self {
         let directory = TempDir::new().unwrap();
         fs::create_dir_all(directory.path().join("data").join(BUCKET)).unwrap();
-        // Free a moment ago, and nobody else asks for one in between.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let address = own_address();
         let server = serve(&directory, address);
         Self { directory, address, server }
     }
@@ -127,6 +131,15 @@ fn archive_at(address: SocketAddr, bucket: &str, secret: &str) -> Archive {
         credentials: Some((ACCESS_KEY.to_owned(), Secret::new(secret.to_owned()))),
     };
     Archive::new(Destination::open(place).unwrap(), "d1c5", None)
+}
+
+/// An address of the loopback that no other store has, of this process or another: a port of one that all use could be
+/// somebody else's while the store is away.
+fn own_address() -> SocketAddr {
+    static STORES: AtomicU8 = AtomicU8::new(1);
+    let [low, high, ..] = std::process::id().to_le_bytes();
+    let own = STORES.fetch_add(1, Ordering::Relaxed);
+    (Ipv4Addr::new(127, low.max(1), high, own), PORT).into()
 }
 
 fn serve(directory: &TempDir, address: SocketAddr) -> Child {
