@@ -1,7 +1,7 @@
 //! What clients get while all is archived, beside what they get without.
 
 use std::path::Path;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
@@ -25,6 +25,8 @@ const KILOBYTE: Load =
 /// What a load gave.
 pub(super) struct Given {
     received_per_second: f64,
+    /// The part of the machine's processors that the store took.
+    store_share: f64,
     readings: Vec<Reading>,
 }
 
@@ -64,16 +66,21 @@ pub(super) fn measure(
         readings.push(Reading::less(&format!("confirm, p99, {how}"), "ms", confirm.p99));
     }
     readings.extend(memory::most(brokers, &format!("most memory of a broker, {how}"))?);
+    let of_store = after.1.saturating_sub(before.1).as_secs_f64() / length;
     if store.is_some() {
-        let share = after.1.saturating_sub(before.1).as_secs_f64() / length;
-        readings.push(Reading::told("the store's own processor, of one core", "%", share * 100.0));
+        readings.push(Reading::told("the store's own processor, of one core", "%", of_store * 100.0));
     }
-    Ok(Given { received_per_second: received, readings })
+    let store_share = of_store / thread::available_parallelism()?.get() as f64;
+    Ok(Given { received_per_second: received, store_share, readings })
 }
 
 /// What is told of the one beside the other.
 pub(super) fn beside(without: &Given, with: Given) -> Vec<Reading> {
     let share = with.received_per_second / without.received_per_second * 100.0;
-    let share = Reading::more("received with archiving, of that without", "%", share);
-    without.readings.iter().cloned().chain(with.readings).chain([share]).collect()
+    let left = share / (1.0 - with.store_share).max(f64::EPSILON);
+    let shares = [
+        Reading::more("received with archiving, of that without", "%", share),
+        Reading::more("the same, of the processors that the store left", "%", left),
+    ];
+    without.readings.iter().cloned().chain(with.readings).chain(shares).collect()
 }

@@ -70,6 +70,9 @@ pub(crate) struct Options {
     /// Only these cases
     #[arg(long, value_enum, value_delimiter = ',')]
     cases: Vec<Case>,
+    /// The directory that stores are in: in memory, as their disks are not those of the brokers
+    #[arg(long, value_name = "DIR", default_value = "/dev/shm")]
+    store_directory: PathBuf,
     /// Only these stores
     #[arg(long, value_enum, value_delimiter = ',')]
     stores: Vec<Kind>,
@@ -141,11 +144,12 @@ pub(super) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
         disk: disk_limits(&place.folder, DISK)?,
         machine,
         version: format!("FerryMQ {}", project.version()?),
-        sizes: sizes.told(),
+        sizes: format!("{} Stores lie in {}.", sizes.told(), options.store_directory.display()),
         stores,
         measurements: Vec::new(),
     };
-    let mut run = Run { place: &place, versitygw, sizes, figures, file };
+    let stored = options.store_directory.join(format!("ferrymq-archive-{}", std::process::id()));
+    let mut run = Run { place: &place, stored, versitygw, sizes, figures, file };
     for case in chosen(&options.cases) {
         match case {
             Case::Clients => run.clients()?,
@@ -159,6 +163,8 @@ pub(super) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
 /// A run, as far as it got.
 struct Run<'a> {
     place: &'a Place<'a>,
+    /// The folder that a store has while it is measured.
+    stored: PathBuf,
     versitygw: PathBuf,
     sizes: Sizes,
     figures: Figures,
@@ -215,7 +221,7 @@ impl Run<'_> {
     }
 
     fn store(&self, kind: Kind) -> anyhow::Result<Store> {
-        Store::start(kind, &self.place.folder.join("archive"), &self.versitygw)
+        Store::start(kind, &self.stored, &self.versitygw)
     }
 
     fn brokers(&self, store: Option<&Store>) -> anyhow::Result<Brokers> {

@@ -24,9 +24,9 @@ const LISTENS: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Kind {
-    /// A directory of this disk
+    /// A directory
     Directory,
-    /// A server that speaks S3, on the loopback, over a directory of this disk
+    /// A server that speaks S3, on the loopback, over a directory
     S3,
 }
 
