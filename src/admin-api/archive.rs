@@ -100,6 +100,9 @@ pub struct ArchiveView {
 pub struct BackupRequest {
     /// Its name.
     pub name: String,
+    /// What it is made for, such as the uid of a resource: [`BackupView::made_for`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<String>,
 }
 
 /// `DELETE /admin/v1/backup`: a backup goes, and what no other backup needs. Success where it is not there.
@@ -127,6 +130,9 @@ pub enum BackupState {
 pub struct BackupView {
     /// Its name.
     pub name: String,
+    /// What it was made for, as was said when it was asked for first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<String>,
     /// Where it is.
     pub state: BackupState,
     /// Shards that are done; the catalogue is one of them.

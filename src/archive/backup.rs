@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Backup {
     /// Its name.
     pub name: String,
+    /// What it was made for, by whoever asked: the uid of a resource. Another one of the same name is another backup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<String>,
     /// The id of the cluster that it is of.
     pub cluster_id: String,
     /// The version of the brokers that made it.

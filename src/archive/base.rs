@@ -23,15 +23,25 @@ pub struct Base {
     pub complete_at: u64,
     /// The part of the log that has the entry behind the base begins with this one.
     pub log_from: u64,
-    /// The archive had the log before this entry, and has nothing between it and the base; none where there is no such gap.
+    /// What the archive has not got between the log before it and the base; none where there is no such gap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gap_from: Option<u64>,
+    pub gap: Option<Gap>,
     /// Parts with entries that the state needs: numbers 0, 1, ...
     pub entry_parts: u32,
     /// Parts of the state, which come after those.
     pub state_parts: u32,
     /// Bytes of all parts, before they are compressed.
     pub bytes: u64,
+}
+
+/// Some of a shard's log that is not in the archive, up to a base.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Gap {
+    /// The first entry that is missing.
+    pub from: u64,
+    /// All that was confirmed before this time is archived, in milliseconds since 1970; 0 where that is not known.
+    pub complete_until: u64,
 }
 
 impl Base {

@@ -36,7 +36,7 @@ mod sealer;
 
 pub use archive::{Archive, ArchiveError};
 pub use backup::{Backup, ClusterRecord, ShardCut};
-pub use base::{Base, NeededEntry};
+pub use base::{Base, Gap, NeededEntry};
 pub use destination::{Destination, DestinationError, Put, Trouble};
 pub use digest::StateDigest;
 pub use key::{Key, KeyError};

@@ -132,6 +132,7 @@ impl AdminPort for FakeNode {
         self.formed().await?;
         Ok(BackupView {
             name: request.name,
+            made_for: request.made_for,
             state: BackupState::Running,
             shards_done: 3,
             shards: 13,

@@ -3,6 +3,7 @@
 use std::{io, ops::RangeInclusive};
 
 use bytes::Bytes;
+use ferrymq_journal::Position;
 use openraft::type_config::async_runtime::watch::WatchReceiver as _;
 
 use crate::{
@@ -78,18 +79,19 @@ impl<M: Machine> Group<M> {
     ///
     /// The disk failed, or what is on it is damaged.
     pub async fn committed(&self, from: u64, limit: usize) -> io::Result<Committed> {
-        let (log, applied) = (self.log.clone(), self.view().applied);
-        blocking(move || log.whole_entries(from..=applied, limit)).await
+        let found = self.log.find_whole(from..=self.applied(), limit)?;
+        if found.entries.iter().all(|entry| entry.cached.is_some()) {
+            return self.log.read_whole(found);
+        }
+        let log = self.log.clone();
+        blocking(move || log.read_whole(found)).await
     }
 
-    /// About how many bytes of entries `committed` would give, from the index alone: nothing is read.
-    ///
-    /// # Errors
-    ///
-    /// The thread that looks panicked.
-    pub async fn committed_bytes(&self, from: u64, limit: usize) -> io::Result<usize> {
-        let (log, applied) = (self.log.clone(), self.view().applied);
-        blocking(move || Ok(log.whole_bytes(from..=applied, limit))).await
+    /// About how many bytes of entries `committed` would give, and the first entry that is not counted. From the index
+    /// alone: nothing is read.
+    #[must_use]
+    pub fn committed_bytes(&self, from: u64, limit: usize) -> (usize, u64) {
+        self.log.whole_bytes(from..=self.applied(), limit)
     }
 
     /// Entries from this one on stay whole, also those that the machine needs no more: they are not archived yet. Those
@@ -99,12 +101,21 @@ impl<M: Machine> Group<M> {
     ///
     /// The journal failed.
     pub async fn hold_from(&self, index: u64) -> io::Result<()> {
+        if !self.log.is_held(index.saturating_sub(1)) {
+            return Ok(());
+        }
         let log = self.log.clone();
         blocking(move || {
             log.hold_from(index);
             Ok(())
         })
         .await
+    }
+
+    /// The first entry that is kept whole because it is not archived yet.
+    #[must_use]
+    pub fn held_from(&self) -> u64 {
+        self.log.held_from()
     }
 
     /// Bytes of entries on the disk that are not archived yet.
@@ -119,7 +130,7 @@ impl<M: Machine> Group<M> {
     ///
     /// The disk failed, or the replica has stopped.
     pub async fn base(&self) -> io::Result<Base> {
-        let wanted = self.view().applied;
+        let wanted = self.applied();
         self.raft().trigger().snapshot().await.map_err(io::Error::other)?;
         let mut metrics = self.raft().metrics();
         while metrics.borrow_and_update().snapshot.is_none_or(|id| id.index < wanted) {
@@ -132,51 +143,71 @@ impl<M: Machine> Group<M> {
     }
 }
 
+/// Where entries are, one after the other.
+struct Whole {
+    first: u64,
+    /// Where it is known without a read.
+    term_before: Option<u64>,
+    entries: Vec<Place>,
+}
+
+/// Where an entry is.
+struct Place {
+    index: u64,
+    position: Position,
+    /// Its term and what it says, where that is in memory.
+    cached: Option<(u64, Payload)>,
+}
+
 impl GroupLog {
-    /// Bytes of the records of entries, from the first of this range on; no more are counted once there are `limit`.
-    fn whole_bytes(&self, range: RangeInclusive<u64>, limit: usize) -> usize {
+    /// Bytes of the records of entries, from the first of this range on, and the first that is not counted; no more are
+    /// counted once there are `limit`.
+    fn whole_bytes(&self, range: RangeInclusive<u64>, limit: usize) -> (usize, u64) {
         let index = self.index();
-        let mut bytes = 0;
+        let (mut bytes, mut next) = (0, *range.start());
         for at in range {
             let Some(position) = index.position(at).filter(|_| bytes < limit) else { break };
             bytes += position.length as usize;
+            next = at + 1;
         }
-        bytes
+        (bytes, next)
     }
 
-    /// Entries as they were committed, from the first of this range that is here on.
-    fn whole_entries(&self, range: RangeInclusive<u64>, limit: usize) -> io::Result<Committed> {
+    /// Where entries are as they were committed, from the first of this range that is here on.
+    fn find_whole(&self, range: RangeInclusive<u64>, limit: usize) -> io::Result<Whole> {
         let (from, last) = (*range.start(), *range.end());
-        let places = {
-            let index = self.index();
-            let mut first = from;
-            let in_log = index.range().0;
-            if index.position(first).is_none() {
-                first = index.kept_from(first).next().map_or(in_log, |(kept, _)| kept).max(from);
+        let index = self.index();
+        let mut first = from;
+        let in_log = index.range().0;
+        if index.position(first).is_none() {
+            first = index.kept_from(first).next().map_or(in_log, |(kept, _)| kept).max(from);
+        }
+        let before = first.checked_sub(1);
+        let term_before = before.and_then(|before| index.slot(before).map(|slot| slot.term));
+        let purged = index.purged().filter(|purged| Some(purged.index) == before);
+        let term_before = term_before.or(purged.map(|purged: LogId| purged.leader_id.term));
+        let mut bytes = 0;
+        let mut entries = Vec::new();
+        for at in first..=last {
+            let Some(position) = index.position(at) else { break };
+            bytes += position.length as usize;
+            if bytes > limit && !entries.is_empty() {
+                break;
             }
-            let before = first.checked_sub(1);
-            let term_before = before.and_then(|before| index.slot(before).map(|slot| slot.term));
-            let purged = index.purged().filter(|purged| Some(purged.index) == before);
-            let term_before = term_before.or(purged.map(|purged: LogId| purged.leader_id.term));
-            let mut bytes = 0;
-            let mut places = Vec::new();
-            for at in first..=last {
-                let Some(position) = index.position(at) else { break };
-                bytes += position.length as usize;
-                if bytes > limit && !places.is_empty() {
-                    break;
-                }
-                places.push((at, position, index.slot(at).and_then(|slot| Some((slot.term, slot.cached.clone()?)))));
-            }
-            index.whole()?;
-            (first, term_before, places)
-        };
-        let (first, term_before, places) = places;
+            let cached = index.slot(at).and_then(|slot| Some((slot.term, slot.cached.clone()?)));
+            entries.push(Place { index: at, position, cached });
+        }
+        index.whole()?;
+        Ok(Whole { first, term_before, entries })
+    }
+
+    /// The entries that are there. Blocks for reads of the disk where they are not in memory.
+    fn read_whole(&self, Whole { first, term_before, entries: places }: Whole) -> io::Result<Committed> {
         let mut entries = Vec::with_capacity(places.len());
-        for (at, position, cached) in places {
+        for Place { index, position, cached } in places {
             let (term, payload) = match cached {
                 Some(cached) => cached,
-                None => match self.read_at(at, position) {
+                None => match self.read_at(index, position) {
                     Ok(entry) => (entry.log_id.leader_id.term, entry.payload),
                     // Let go of meanwhile: what is whole ends here.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => break,

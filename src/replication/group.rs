@@ -274,6 +274,12 @@ impl<M: Machine> Group<M> {
         }
     }
 
+    /// Index of the last entry that the machine has applied.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.raft.metrics().borrow_watched().last_applied.map_or(0, |id| id.index)
+    }
+
     /// What this replica knows of its group.
     #[must_use]
     pub fn view(&self) -> GroupView {

@@ -77,9 +77,14 @@ impl GroupLog {
         self.is_held(index) || self.needs.get().is_none_or(|needs| needs(index))
     }
 
-    /// It is kept whole, because it is not archived yet.
+    /// The first entry that is kept whole, because it is not archived yet.
+    pub(crate) fn held_from(&self) -> u64 {
+        self.held_from.load(Ordering::Acquire)
+    }
+
+    /// It is kept whole.
     pub(crate) fn is_held(&self, index: u64) -> bool {
-        index >= self.held_from.load(Ordering::Acquire)
+        index >= self.held_from()
     }
 
     /// Entries from this one on are kept whole; those before it only where the machine needs them. Blocks.
@@ -101,7 +106,7 @@ impl GroupLog {
     /// Bytes of entries that are kept whole.
     pub(crate) fn held_bytes(&self) -> u64 {
         let index = self.index();
-        let from = self.held_from.load(Ordering::Acquire);
+        let from = self.held_from();
         let kept = index.kept_from(from).map(|(_, position)| u64::from(position.length)).sum::<u64>();
         let (first, next) = index.range();
         let logged = (from.max(first)..next).filter_map(|entry| index.slot(entry));

@@ -1,11 +1,11 @@
 //! The journal, opened and sorted by group; and its upkeep.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -84,8 +84,9 @@ pub struct Store {
     logs: Mutex<HashMap<GroupId, Option<LogIndex>>>,
     pages: Arc<PageFile>,
     failure: Failure,
-    /// Entries are kept whole until somebody says that they are archived.
-    hold: AtomicBool,
+    /// Where entries are kept whole until somebody says that they are archived: the first that is not, as it was known at
+    /// the start.
+    archived: OnceLock<BTreeMap<GroupId, u64>>,
     /// Indexes of the journal are being written.
     indexing: Arc<AtomicBool>,
 }
@@ -131,7 +132,7 @@ impl Store {
             logs: Mutex::new(logs),
             pages,
             failure,
-            hold: AtomicBool::new(false),
+            archived: OnceLock::new(),
             indexing: Arc::default(),
         })
     }
@@ -155,10 +156,11 @@ impl Store {
         self.pages.clone()
     }
 
-    /// Groups that are opened from now on keep all of their entries whole, until [`Group::hold_from`](crate::Group::hold_from)
-    /// says which of them are archived.
-    pub fn hold_logs(&self) {
-        self.hold.store(true, Ordering::Release);
+    /// Groups that are opened from now on keep their entries whole, from the first on that is not archived as far as is
+    /// known, until [`Group::hold_from`](crate::Group::hold_from) says which of them are. Only the first call counts.
+    pub fn hold_logs(&self, archived: BTreeMap<GroupId, u64>) {
+        // It was said before.
+        let _ = self.archived.set(archived);
     }
 
     /// There is nothing of any group in it.
@@ -223,7 +225,7 @@ impl Store {
     }
 
     fn log_of(&self, group: GroupId, index: LogIndex) -> GroupLog {
-        let held_from = if self.hold.load(Ordering::Acquire) { 0 } else { u64::MAX };
+        let held_from = self.archived.get().map_or(u64::MAX, |known| known.get(&group).copied().unwrap_or(0));
         GroupLog::new(group, self.journal.clone(), index, held_from, self.failure.clone())
     }
 

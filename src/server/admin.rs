@@ -154,7 +154,7 @@ impl AdminPort for Port {
     async fn back_up(&self, request: BackupRequest) -> Result<BackupView, AdminError> {
         self.formed()?;
         let name = backups::checked(request.name)?;
-        let made = self.node.back_up(&name).await;
+        let made = self.node.back_up(&name, request.made_for).await;
         made.map(backups::backup_of).map_err(|reason| AdminError::new(Reason::Unavailable, reason))
     }
 

@@ -20,6 +20,7 @@ pub(crate) fn archive_of(figures: broker::ArchiveFigures) -> ArchiveView {
 pub(crate) fn backup_of(view: broker::BackupView) -> BackupView {
     BackupView {
         name: view.name,
+        made_for: view.made_for,
         state: match view.state {
             broker::BackupState::Running => BackupState::Running,
             broker::BackupState::Completed => BackupState::Completed,

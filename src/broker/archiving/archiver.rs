@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ferrymq_archive::{Archive, ClusterRecord, Entry, LogPart, Put};
+use ferrymq_archive::{Archive, ClusterRecord, Entry, Gap, LogPart, Put};
 use ferrymq_replication::{Committed, Group, Machine, task};
 use tokio::{
     sync::watch,
@@ -26,6 +26,10 @@ const GATHER: Duration = Duration::from_secs(1);
 const BASE_AFTER_BYTES: u64 = 1 << 30;
 /// How long nothing is tried after something failed.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How long a group is looked at more often after it had enough for a part.
+const BUSY: Duration = Duration::from_secs(1);
+/// How long nothing is asked of an archive for which there is nothing.
+const QUIET: Duration = Duration::from_secs(30);
 
 /// Archives what this node leads.
 pub(crate) struct Archiver {
@@ -36,6 +40,8 @@ pub(crate) struct Archiver {
     figures: Mutex<ArchiveFigures>,
     /// Nothing is written before.
     next_write: Mutex<Instant>,
+    /// When the archive did last what was asked of it.
+    reached_at: Mutex<Option<Instant>>,
     /// Changes whenever something was archived.
     changes: watch::Sender<u64>,
 }
@@ -50,12 +56,39 @@ struct Place {
     until: u64,
     /// Since when something waits.
     waits_since: Option<Instant>,
+    /// Bytes that wait, as far as they were counted, and the first entry that was not.
+    waiting: (usize, u64),
+    /// When there was last enough for a part.
+    full_at: Option<Instant>,
     /// Bytes archived since the last base.
     since_base: u64,
     /// Bytes of the last base.
     base_bytes: u64,
     /// Others know that it is archived up to here.
     told: u64,
+}
+
+impl Place {
+    /// All before this entry is archived.
+    fn go_on_at(&mut self, next: u64) {
+        (self.next, self.waits_since, self.waiting) = (next, None, (0, next));
+    }
+
+    /// Enough waits for a part of its own.
+    fn has_enough<M: Machine>(&mut self, group: &Group<M>) -> bool {
+        const ENOUGH: usize = PART_BYTES / 2;
+        let (bytes, next) = self.waiting;
+        if bytes < ENOUGH {
+            let (more, next) = group.committed_bytes(next, ENOUGH - bytes);
+            self.waiting = (bytes + more, next);
+        }
+        self.waiting.0 >= ENOUGH
+    }
+}
+
+/// When the last command among these entries was taken, by their times; those that are no commands have none.
+fn last_time(times: impl DoubleEndedIterator<Item = u64>) -> u64 {
+    times.rev().find(|time| *time > 0).unwrap_or(0)
 }
 
 impl Archiver {
@@ -66,6 +99,7 @@ impl Archiver {
             places: Mutex::default(),
             figures: Mutex::default(),
             next_write: Mutex::new(Instant::now()),
+            reached_at: Mutex::default(),
             changes: watch::channel(0).0,
         }
     }
@@ -117,18 +151,45 @@ impl Archiver {
         )))
     }
 
-    /// Archives what is to be archived of a group that this node leads; gives the first entry that is not.
+    /// Archives what is to be archived of a group that this node leads.
     pub(crate) async fn step<M: Machine>(&self, group: &Group<M>) {
         let leadership = *group.leadership().borrow();
-        if !leadership.leading || Instant::now() < *locked(&self.next_write) && self.is_failing() {
+        if !leadership.leading || self.is_pausing() {
             return;
         }
-        let stepped = self.try_step(group, leadership.term).await;
-        self.note(stepped);
+        match self.try_step(group, leadership.term).await {
+            // The archive was not asked for anything.
+            Ok(false) => {}
+            stepped => {
+                self.note(stepped);
+            }
+        }
+    }
+
+    /// Whether what is there is read now and then where nothing is written for long: that the archive is out of reach is to
+    /// be known before something is to go there.
+    pub(crate) async fn look_whether_it_is_there(&self) {
+        let reached = *locked(&self.reached_at);
+        let is_quiet = reached.is_none_or(|at| at.elapsed() >= QUIET);
+        if !is_quiet && !self.is_failing() || self.is_pausing() {
+            return;
+        }
+        let looked = async { Ok(self.archive()?.cluster_record().await?) }.await;
+        self.note(looked);
     }
 
     fn is_failing(&self) -> bool {
         locked(&self.figures).failing.is_some()
+    }
+
+    fn is_pausing(&self) -> bool {
+        self.is_failing() && Instant::now() < *locked(&self.next_write)
+    }
+
+    /// So much comes in this group that it is to be looked at more often.
+    pub(crate) fn is_busy(&self, group: u32) -> bool {
+        let full_at = self.places().get(&group).and_then(|place| place.full_at);
+        full_at.is_some_and(|at| at.elapsed() < BUSY)
     }
 
     /// All of these groups, which this node leads, were looked at.
@@ -156,9 +217,11 @@ impl Archiver {
         .collect()
     }
 
-    async fn try_step<M: Machine>(&self, group: &Group<M>, term: u64) -> Result<(), ArchivingError> {
+    /// Gives whether the archive did anything.
+    async fn try_step<M: Machine>(&self, group: &Group<M>, term: u64) -> Result<bool, ArchivingError> {
         let id = group.id();
         let known = self.places().get(&id).filter(|place| place.term == term).cloned();
+        let mut reached = known.is_none();
         let mut place = match known {
             Some(place) => place,
             None => self.find(id, term).await?,
@@ -166,15 +229,18 @@ impl Archiver {
         group.hold_from(place.next).await?;
         for _ in 0..PARTS_IN_TURN {
             let now = task::time_of_day();
-            if group.view().applied < place.next {
+            if group.applied() < place.next {
                 (place.waits_since, place.until) = (None, now);
                 break;
             }
             let waits_since = *place.waits_since.get_or_insert_with(Instant::now);
-            self.keep(id, &place);
             // Looked at before it is read: what is not archived yet would be read in vain, again and again.
-            let waits_long = waits_since.elapsed() >= GATHER;
-            if !waits_long && group.committed_bytes(place.next, PART_BYTES).await? * 2 < PART_BYTES {
+            let is_full = place.has_enough(group);
+            if is_full {
+                place.full_at = Some(Instant::now());
+            }
+            self.keep(id, &place);
+            if !is_full && waits_since.elapsed() < GATHER {
                 break;
             }
             let found = group.committed(place.next, PART_BYTES).await?;
@@ -182,17 +248,18 @@ impl Archiver {
                 found.entries.iter().map(|entry| entry.command.as_ref().map_or(32, |it| it.len() as u64)).sum();
             if found.first > place.next {
                 place = self.over_the_gap(group, place).await?;
+                reached = true;
                 continue;
             }
             if found.entries.is_empty() {
                 break;
             }
             self.have_turn(bytes).await;
+            reached = true;
             // Whatever was confirmed before then was taken by the leader before the last of these.
-            let last = found.entries.iter().rev().find(|entry| entry.command.is_some()).map_or(0, |entry| entry.time);
-            place.next = self.put(id, found).await?;
+            let last = last_time(found.entries.iter().map(|entry| entry.time));
+            place.go_on_at(self.put(id, found).await?);
             place.until = place.until.max(last);
-            place.waits_since = None;
             place.since_base += bytes;
             group.hold_from(place.next).await?;
             self.keep(id, &place);
@@ -201,7 +268,7 @@ impl Archiver {
             }
         }
         self.keep(id, &place);
-        Ok(())
+        Ok(reached)
     }
 
     fn keep(&self, group: u32, place: &Place) {
@@ -212,20 +279,31 @@ impl Archiver {
     /// Where the archive of a group ends.
     async fn find(&self, group: u32, term: u64) -> Result<Place, ArchivingError> {
         let archive = self.archive()?;
-        let mut place =
-            Place { term, next: 0, until: 0, waits_since: None, since_base: 0, base_bytes: 0, told: u64::MAX };
+        let mut place = Place {
+            term,
+            next: 0,
+            until: 0,
+            waits_since: None,
+            waiting: (0, 0),
+            full_at: None,
+            since_base: 0,
+            base_bytes: 0,
+            told: u64::MAX,
+        };
         if let Some(id) = archive.bases(group).await?.last() {
             let base = archive.base(group, id).await?;
             place.base_bytes = base.bytes;
-            place.next = base.log_from;
-            if base.gap_from.is_some() {
+            place.go_on_at(base.log_from);
+            if base.gap.is_some() {
                 // Another leader made it, or this node before it was started again.
                 let mut figures = locked(&self.figures);
                 figures.last_gap_at = figures.last_gap_at.max(Some(base.complete_at));
             }
         }
         if let Some(first) = archive.log_from(group, place.next).await?.last() {
-            place.next = archive.log_part(group, *first).await?.next();
+            let part = archive.log_part(group, *first).await?;
+            place.go_on_at(part.next());
+            place.until = last_time(part.entries.iter().map(|entry| entry.time));
         }
         Ok(place)
     }
@@ -267,20 +345,22 @@ impl Archiver {
     /// What comes next is gone from here: a base is made, behind which the log goes on.
     async fn over_the_gap<M: Machine>(&self, group: &Group<M>, place: Place) -> Result<Place, ArchivingError> {
         // Where nothing was archived yet there is no gap in anything.
-        let gap_from = (place.next > 0).then_some(place.next);
-        let behind = base::Behind { log_from: None, gap_from };
+        let gap = (place.next > 0).then_some(Gap { from: place.next, complete_until: place.until });
+        let behind = base::Behind { log_from: None, gap };
         let (base, _) = base::write(&self.archive()?, group, behind, |_| ()).await?;
-        if base.gap_from.is_some() {
+        if base.gap.is_some() {
             let mut figures = locked(&self.figures);
             figures.gaps += 1;
             figures.last_gap_at = Some(task::time_of_day());
             tracing::warn!(shard = group.id(), from = place.next, to = base.index, "the archive has a gap");
         }
-        Ok(Place { next: base.index + 1, since_base: 0, base_bytes: base.bytes, ..place })
+        let mut place = Place { since_base: 0, base_bytes: base.bytes, ..place };
+        place.go_on_at(base.index + 1);
+        Ok(place)
     }
 
     async fn new_base<M: Machine>(&self, group: &Group<M>, place: Place) -> Result<Place, ArchivingError> {
-        let behind = base::Behind { log_from: Some(place.next), gap_from: None };
+        let behind = base::Behind { log_from: Some(place.next), gap: None };
         let (base, _) = base::write(&self.archive()?, group, behind, |_| ()).await?;
         Ok(Place { since_base: 0, base_bytes: base.bytes, ..place })
     }
@@ -294,7 +374,12 @@ impl Archiver {
     ) -> Result<(ferrymq_archive::Base, u64, String), ArchivingError> {
         let id = group.id();
         let log_from = self.archived(group, |_| true).await?;
-        let behind = base::Behind { log_from: Some(log_from), gap_from: None };
+        if let Some(base) = self.unchanged(group, log_from).await? {
+            let (upto, digest) = base::digest(group).await?;
+            self.archived(group, |next| next > upto).await?;
+            return Ok((base, upto, digest));
+        }
+        let behind = base::Behind { log_from: Some(log_from), gap: None };
         let (base, digest) = base::write(&self.archive()?, group, behind, progress).await?;
         // Where nothing came meanwhile, the state is that of the base.
         let unchanged = base.complete_from == base.index;
@@ -304,6 +389,21 @@ impl Archiver {
             (place.since_base, place.base_bytes) = (0, base.bytes);
         }
         Ok((base, upto, digest))
+    }
+
+    /// The last base, where nothing came since.
+    async fn unchanged<M: Machine>(
+        &self,
+        group: &Group<M>,
+        log_ends: u64,
+    ) -> Result<Option<ferrymq_archive::Base>, ArchivingError> {
+        if group.applied() >= log_ends {
+            return Ok(None);
+        }
+        let archive = self.archive()?;
+        let Some(last) = archive.bases(group.id()).await?.pop() else { return Ok(None) };
+        let base = archive.base(group.id(), &last).await?;
+        Ok(Some(base).filter(|base| base.index + 1 == log_ends && base.is_whole(log_ends)))
     }
 
     /// Waits until a group that this node leads is archived so far, and gives how far it is.
@@ -357,6 +457,7 @@ impl Archiver {
                     tracing::info!("the archive takes what is written again");
                 }
                 figures.reached = true;
+                *locked(&self.reached_at) = Some(Instant::now());
                 Some(done)
             }
             Err(ArchivingError::NotLeader(_)) => None,

@@ -1,6 +1,6 @@
 //! A base, written: the state of a group, and the entries that it needs.
 
-use ferrymq_archive::{Archive, Base, StateDigest};
+use ferrymq_archive::{Archive, Base, Gap, StateDigest};
 use ferrymq_replication::{Group, Machine, task};
 
 use super::ArchivingError;
@@ -12,8 +12,8 @@ const PART_BYTES: usize = 2 << 20;
 pub(super) struct Behind {
     /// The part that has the entry behind the base begins with this one; where there is a gap, the one behind the base.
     pub(super) log_from: Option<u64>,
-    /// The archive had the log before this entry, and has not what follows up to the base.
-    pub(super) gap_from: Option<u64>,
+    /// What the archive has not got up to the base, where it had the log before that.
+    pub(super) gap: Option<Gap>,
 }
 
 /// Writes a base of a group, and tells how many bytes that is so far. Gives it, and the digest of its state.
@@ -52,7 +52,7 @@ pub(super) async fn write<M: Machine>(
     }
     bytes += at;
     let log_from = behind.log_from.unwrap_or(index + 1);
-    let gap_from = behind.gap_from.filter(|from| *from <= index);
+    let gap = behind.gap.filter(|gap| gap.from <= index);
     let base = Base {
         group: number,
         id,
@@ -61,13 +61,13 @@ pub(super) async fn write<M: Machine>(
         complete_from,
         complete_at,
         log_from,
-        gap_from,
+        gap,
         entry_parts,
         state_parts,
         bytes,
     };
     archive.put_base(&base).await?;
-    tracing::info!(shard = number, index, bytes, ?gap_from, "a base is in the archive");
+    tracing::info!(shard = number, index, bytes, ?gap, "a base is in the archive");
     Ok((base, digest.finish()))
 }
 

@@ -52,6 +52,8 @@ pub enum BackupState {
 pub struct BackupView {
     /// Its name.
     pub name: String,
+    /// What it was made for, as was said when it was asked for first.
+    pub made_for: Option<String>,
     /// Where it is.
     pub state: BackupState,
     /// Shards that are done, the catalogue among them.

@@ -13,6 +13,7 @@
 //! | `archiver.rs` | [`Archiver`]: how far each group's log is archived, and the next part of it |
 //! | `base.rs` | a base, written |
 //! | `job.rs` | a shard's part in a backup |
+//! | `noted.rs` | how far each group's log was archived, noted for the next start |
 //! | `figures.rs` | [`ArchiveFigures`]: how it is with the archive |
 //! | `prune.rs` | what no backup needs goes |
 //! | `replay.rs` | the log of a shard, read back: in order, without a hole, up to the end that is wanted |
@@ -24,6 +25,7 @@ mod archiver;
 mod base;
 mod figures;
 mod job;
+pub(crate) mod noted;
 mod prune;
 mod replay;
 mod source;

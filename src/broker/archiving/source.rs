@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use ferrymq_archive::{Archive, ArchiveError, Base, Entry, LogPart, ShardCut, StateDigest, Trouble};
+use ferrymq_archive::{Archive, ArchiveError, Base, Entry, Gap, LogPart, ShardCut, StateDigest, Trouble};
 use ferrymq_replication::{Applied, Machine as _, StateReader};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -169,13 +169,13 @@ async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<Shar
     for id in bases.iter().rev() {
         let base = archive.base(group, id).await?;
         if base.is_whole(log_ends) && serves(&base, upto) {
-            ends_before(archive, group, &firsts, gap, upto).await?;
+            ends_before(group, gap, upto)?;
             return Ok(Some(ShardSource { base: Some(id.clone()), upto, digest: None }));
         }
-        gap = base.gap_from.or(gap);
+        gap = base.gap.or(gap);
     }
     if firsts.first() == Some(&0) {
-        ends_before(archive, group, &firsts, gap, upto).await?;
+        ends_before(group, gap, upto)?;
     }
     match (firsts.first(), upto) {
         (Some(0), _) => Ok(Some(ShardSource { base: None, upto, digest: None })),
@@ -187,21 +187,11 @@ async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<Shar
 }
 
 /// That a time is over before the gap begins: where the log ends in between, nobody knows what there was then.
-async fn ends_before(
-    archive: &Archive,
-    group: u32,
-    firsts: &[u64],
-    gap: Option<u64>,
-    upto: Upto,
-) -> Result<(), SourceError> {
-    let (Some(gap_from), Upto::Time(time)) = (gap, upto) else { return Ok(()) };
-    if let Some(first) = firsts.iter().rfind(|first| **first < gap_from) {
-        let part = archive.log_part(group, *first).await?;
-        if part.entries.iter().any(|entry| entry.command.is_some() && entry.time >= time) {
-            return Ok(());
-        }
+fn ends_before(group: u32, gap: Option<Gap>, upto: Upto) -> Result<(), SourceError> {
+    match (gap, upto) {
+        (Some(gap), Upto::Time(time)) if time > gap.complete_until => Err(SourceError::Gap { group }),
+        _ => Ok(()),
     }
-    Err(SourceError::Gap { group })
 }
 
 fn serves(base: &Base, upto: Upto) -> bool {
@@ -292,7 +282,7 @@ mod tests {
             complete_from: 9,
             complete_at: 100,
             log_from: 10,
-            gap_from: Some(2),
+            gap: Some(Gap { from: 2, complete_until: 50 }),
             entry_parts: 0,
             state_parts: 0,
             bytes: 0,
@@ -301,7 +291,8 @@ mod tests {
         let of = async |time| source(&archive, 7, Upto::Time(time)).await;
         assert_eq!(of(15).await.unwrap().unwrap().base, None);
         assert_eq!(of(20).await.unwrap().unwrap().base, None);
-        for within in [21, 100] {
+        assert_eq!(of(50).await.unwrap().unwrap().base, None, "nothing came between the last entry and then");
+        for within in [51, 100] {
             let error = of(within).await.unwrap_err();
             assert!(error.to_string().contains("has a gap at that time"), "{error}");
         }

@@ -5,16 +5,19 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use ferrymq_archive::{Backup, Put, ShardCut};
 use ferrymq_replication::{Group, task};
 use futures::{StreamExt as _, stream};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::Inner;
 use crate::{
-    archiving::{Archiver, BackupState, BackupView, ShardBackup, prune},
+    archiving::{Archiver, BackupState, BackupView, ShardBackup, noted, prune},
     catalogue::{CATALOGUE_GROUP, CatalogueMachine},
     link::{Call, Notice, Reply, Tell, decode, encode},
     shard::ShardState,
 };
 
+/// How often the groups are looked at in which much comes: soon enough that it is still in memory.
+const AT_SPEED: Duration = Duration::from_millis(20);
+/// How often all of them are.
 const OFTEN: Duration = Duration::from_millis(250);
 const SOMETIMES: Duration = Duration::from_secs(5);
 /// Groups that are archived at a time, so that memory stays bounded.
@@ -52,8 +55,15 @@ impl Held {
 
     fn applied(&self) -> u64 {
         match self {
-            Self::Catalogue(group) => group.view().applied,
-            Self::Shard(group) => group.view().applied,
+            Self::Catalogue(group) => group.applied(),
+            Self::Shard(group) => group.applied(),
+        }
+    }
+
+    fn held_from(&self) -> u64 {
+        match self {
+            Self::Catalogue(group) => group.held_from(),
+            Self::Shard(group) => group.held_from(),
         }
     }
 
@@ -80,6 +90,10 @@ impl Held {
     }
 }
 
+async fn archive_all(groups: &[Held], archiver: &Archiver) {
+    stream::iter(groups).for_each_concurrent(AT_A_TIME, |held| held.archive(archiver)).await;
+}
+
 impl Inner {
     fn held(&self) -> Vec<Held> {
         let catalogue = self.catalogue.get().map(|open| Held::Catalogue(open.group.clone()));
@@ -94,10 +108,19 @@ impl Inner {
     /// Archives what this node leads, until it stops.
     pub(super) async fn archive_logs(self: Arc<Self>, archiver: Arc<Archiver>) {
         let mut often = interval(OFTEN);
+        often.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut begun = false;
         let mut seldom = Instant::now();
+        let mut noted = BTreeMap::new();
+        let mut busy = Vec::new();
         while !self.is_stopping() {
-            often.tick().await;
+            if !busy.is_empty() && timeout(AT_SPEED, often.tick()).await.is_err() {
+                archive_all(&busy, &archiver).await;
+                continue;
+            }
+            if busy.is_empty() {
+                often.tick().await;
+            }
             let Ok(true) = self.catalogue(|catalogue| catalogue.is_formed() && !catalogue.is_restoring()) else {
                 continue;
             };
@@ -106,6 +129,7 @@ impl Inner {
                 // Also where nothing can be archived.
                 seldom = Instant::now();
                 self.bound_what_is_held(&archiver).await;
+                self.note_archived(&mut noted).await;
             }
             if !begun {
                 let cluster_id = self.identity().membership.map(|membership| membership.cluster_id).unwrap_or_default();
@@ -115,9 +139,25 @@ impl Inner {
             let led: Vec<Held> = self.held().into_iter().filter(Held::is_led).collect();
             let ids: Vec<u32> = led.iter().map(Held::id).collect();
             archiver.keep_only(&ids);
-            stream::iter(&led).for_each_concurrent(AT_A_TIME, |held| held.archive(&archiver)).await;
+            archive_all(&led, &archiver).await;
             archiver.looked_at(&ids);
+            archiver.look_whether_it_is_there().await;
             self.tell_archived(archiver.to_tell(all));
+            busy = led.into_iter().filter(|held| archiver.is_busy(held.id())).collect();
+        }
+    }
+
+    /// Notes how far all is archived, for the next start.
+    async fn note_archived(&self, noted: &mut BTreeMap<u32, u64>) {
+        let now: BTreeMap<u32, u64> = self.held().iter().map(|held| (held.id(), held.held_from())).collect();
+        if *noted == now {
+            return;
+        }
+        let (disk, directory, written) = (self.settings.disk.clone(), self.settings.directory.clone(), now.clone());
+        match task::blocking(move || noted::write(&*disk, &directory, &written)).await {
+            Ok(Ok(())) => *noted = now,
+            Ok(Err(error)) => tracing::warn!(%error, "how far the log is archived was not noted"),
+            Err(error) => tracing::warn!(%error, "how far the log is archived was not noted"),
         }
     }
 
@@ -173,7 +213,7 @@ impl Inner {
     }
 
     /// Makes a backup, and gives how far it is; the same one where it is asked for again.
-    pub(super) async fn back_up(self: &Arc<Self>, name: &str) -> Result<BackupView, String> {
+    pub(super) async fn back_up(self: &Arc<Self>, name: &str, made_for: Option<String>) -> Result<BackupView, String> {
         let archiver = self.archiver.clone().ok_or(NO_ARCHIVE)?;
         // What ended is looked up: it may have been removed since, by another broker too.
         let known = self.backups().get(name).cloned();
@@ -192,6 +232,7 @@ impl Inner {
         let shards = shards.map_err(|refusal| refusal.to_string())?;
         let view = BackupView {
             name: name.to_owned(),
+            made_for,
             state: BackupState::Running,
             shards_done: 0,
             shards: u32::try_from(shards.len() + 1).unwrap_or(u32::MAX),
@@ -270,6 +311,7 @@ impl Inner {
         cuts.sort_by_key(|cut| cut.group);
         let backup = Backup {
             name: view.name.clone(),
+            made_for: view.made_for.clone(),
             cluster_id: self.identity().membership.map(|membership| membership.cluster_id).unwrap_or_default(),
             version: self.settings.version.clone(),
             began_at: view.began_at,
@@ -331,6 +373,7 @@ fn view_of(backup: &Backup) -> BackupView {
     let shards = u32::try_from(backup.shards.len()).unwrap_or(u32::MAX);
     BackupView {
         name: backup.name.clone(),
+        made_for: backup.made_for.clone(),
         state: BackupState::Completed,
         shards_done: shards,
         shards,

@@ -15,10 +15,10 @@ use tokio::{
     task::{AbortHandle, JoinSet},
 };
 
-use super::{OpenSession, RestoreOrder, Settings, leaders::Leaders, users::PasswordCache};
+use super::{OpenSession, Settings, leaders::Leaders, search::Search, users::PasswordCache};
 use crate::{
     access::Access,
-    archiving::{Archiver, BackupView, Found, Jobs, SourceError},
+    archiving::{Archiver, BackupView, Jobs, noted},
     catalogue::{Catalogue, CatalogueMachine},
     counters::Counters,
     data::{Opened, Record},
@@ -31,9 +31,6 @@ use crate::{
 
 /// Logs that are read from other nodes at a time.
 const DISTANT_READS: usize = 256;
-
-/// What is looked for, and what came of it.
-type Search = (RestoreOrder, Option<Result<Found, SourceError>>);
 
 /// A node's parts.
 pub(crate) struct Inner {
@@ -89,7 +86,7 @@ impl Inner {
         let Opened { store, file, identity, damage } = opened;
         let archiver = settings.archiving.clone().map(|archiving| Arc::new(Archiver::new(archiving)));
         if archiver.is_some() {
-            store.hold_logs();
+            store.hold_logs(noted::read(&*settings.disk, &settings.directory));
         }
         Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),

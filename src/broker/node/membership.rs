@@ -3,17 +3,13 @@
 //! A cluster is formed once, by whoever keeps the record of it. A node without data never forms one by itself: it asks its
 //! peers to take it in, and waits to be told otherwise.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use ferrymq_core::Refusal;
 
 use super::{Inner, users};
 use crate::{
-    archiving::{self, Found, RestoreTarget, SourceError},
+    archiving::{Found, RestoreTarget, SourceError},
     catalogue::{Answer, Command, NodeRecord, RestoredFormation},
     identity::{IdentityError, Membership},
     link::{self, Call, Reply, decode, encode},
@@ -93,7 +89,7 @@ pub enum FormError {
     },
     /// What it is to begin with cannot be read.
     #[error("the cluster cannot be restored: {0}")]
-    Restore(#[from] SourceError),
+    Restore(Arc<SourceError>),
     /// It is to begin with an archive, and this node was not told of one.
     #[error("this broker was not told which archive to restore from: its configuration has no restoreFrom")]
     NoSource,
@@ -157,33 +153,6 @@ impl Inner {
             })),
         };
         self.change(command).await.map(|_| ()).map_err(|refusal| FormError::NotYet(refusal.to_string()))
-    }
-
-    /// What the cluster is to begin with. Who asks is not kept waiting for the archive, and asks again.
-    fn find_source(&self, order: &RestoreOrder) -> Result<Found, FormError> {
-        let archive = self.settings.restore_from.clone().ok_or(FormError::NoSource)?;
-        let mut search = self.search.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = match search.take() {
-            Some((known, Some(ended))) if known == *order => ended,
-            Some((known, None)) if known == *order => {
-                *search = Some((known, None));
-                return Err(FormError::NotYet("the archive is being read".into()));
-            }
-            _ => {
-                *search = Some((order.clone(), None));
-                let (this, order) = (self.itself.clone(), order.clone());
-                self.spawn(async move {
-                    let ended = archiving::find_in(&archive, &order.target, order.allow_partial).await;
-                    if let Some(this) = this.upgrade() {
-                        *this.search.lock().unwrap_or_else(PoisonError::into_inner) = Some((order, Some(ended)));
-                    }
-                });
-                return Err(FormError::NotYet("the archive is being read".into()));
-            }
-        };
-        let found = ended?;
-        *search = Some((order.clone(), Some(Ok(found.clone()))));
-        Ok(found)
     }
 
     /// The number of the first node: one that no node had of whose messages some come back. Where this node has a number

@@ -15,6 +15,7 @@
 //! | `heal.rs` | the end of what follows damage |
 //! | `archive.rs` | what this node archives, and backups |
 //! | `restore.rs` | a shard of a new cluster, made of what an archive has |
+//! | `search.rs` | the search in an archive for what a new cluster begins with |
 //! | `users.rs` | passwords, and the sessions of users that go |
 //! | `declared_users.rs` | users: declaring, removing and looking at them, for the admin API |
 //! | `cluster_view.rs` | the cluster as this node sees it, for the admin API |
@@ -37,6 +38,7 @@ mod ports;
 mod receive;
 mod requests;
 mod restore;
+mod search;
 mod start;
 mod statistics;
 mod topics;

@@ -353,13 +353,13 @@ impl Node {
     }
 
     /// Makes a backup of the whole cluster, and gives how far it is; the same one where it is asked for again. One that was
-    /// given up is begun anew.
+    /// given up is begun anew. What it is made for is noted with it.
     ///
     /// # Errors
     ///
     /// A sentence: this node archives nothing, or the archive cannot be read.
-    pub async fn back_up(&self, name: &str) -> Result<BackupView, String> {
-        self.0.back_up(name).await
+    pub async fn back_up(&self, name: &str, made_for: Option<String>) -> Result<BackupView, String> {
+        self.0.back_up(name, made_for).await
     }
 
     /// How far the cluster is with what it begins with, where that is what another one had.

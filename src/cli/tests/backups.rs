@@ -166,7 +166,7 @@ async fn publish(channel: &Channel, numbers: std::ops::Range<u32>) {
 }
 
 async fn back_up(admin: &Client, name: &str) {
-    let request = BackupRequest { name: name.to_owned() };
+    let request = BackupRequest { name: name.to_owned(), made_for: None };
     loop {
         let view = admin.back_up(&request).await.unwrap();
         match view.state {

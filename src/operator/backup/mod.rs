@@ -37,9 +37,6 @@ const AT_ONCE: Duration = Duration::from_millis(20);
 /// How long a backup may take, whatever it waits for.
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
 
-/// How much the clocks of a broker and of the API server may differ.
-const SKEW: Duration = Duration::from_secs(60);
-
 /// What a backup is at.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Stage {
@@ -132,7 +129,8 @@ async fn stage(resource: &Backup, backup: &CheckedBackup, context: &Context) -> 
         return Ok(Stage::Stuck(Reason::NotArchived, why));
     }
     let key = (backup.namespace.clone(), backup.cluster.clone());
-    let request = BackupRequest { name: backup.name.clone() };
+    let uid = resource.uid();
+    let request = BackupRequest { name: backup.name.clone(), made_for: uid.clone() };
     let ask = |client: AdminClient| {
         let request = request.clone();
         async move { client.back_up(&request).await }
@@ -142,10 +140,9 @@ async fn stage(resource: &Backup, backup: &CheckedBackup, context: &Context) -> 
         Err(LinkError::Reconcile(error)) => return Err(error),
         Err(error) => return Ok(Stage::Waits(Reason::ClusterNotReady, chain(&error))),
     };
-    let began = i64::try_from(view.began_at).ok().and_then(|at| Timestamp::from_millisecond(at).ok());
-    if began.is_some_and(|began| made_at.duration_since(began).as_secs() > SKEW.as_secs() as i64) {
+    if view.made_for.is_some() && view.made_for != uid {
         let why = format!(
-            "the archive has a backup {} already, which was made before this resource; give this one another name",
+            "the archive has a backup {} already, which was made for another resource; give this one another name",
             backup.name
         );
         return Ok(Stage::Stuck(Reason::BackupNameTaken, why));

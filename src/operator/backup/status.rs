@@ -127,6 +127,7 @@ mod tests {
     fn view(state: BackupState) -> BackupView {
         BackupView {
             name: "nightly".to_owned(),
+            made_for: None,
             state,
             shards_done: 3,
             shards: 13,

@@ -274,7 +274,7 @@ impl Brokers {
     /// Where it is refused.
     pub(super) fn back_up(&self, name: &str) -> anyhow::Result<BackupView> {
         let client = self.clients.first().context("there are brokers")?;
-        Ok(self.runtime.block_on(client.back_up(&BackupRequest { name: name.to_owned() }))?)
+        Ok(self.runtime.block_on(client.back_up(&BackupRequest { name: name.to_owned(), made_for: None }))?)
     }
 
     /// Makes them one cluster, and waits until that serves.

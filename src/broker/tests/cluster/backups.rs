@@ -68,7 +68,7 @@ async fn all_archived(cluster: &Cluster) {
 
 async fn back_up(cluster: &Cluster, name: &str) -> BackupView {
     loop {
-        let view = cluster.node(0).back_up(name).await.unwrap();
+        let view = cluster.node(0).back_up(name, None).await.unwrap();
         match view.state {
             BackupState::Completed => return view,
             BackupState::Running => tokio::time::sleep(Duration::from_millis(20)).await,

@@ -11,7 +11,7 @@ pub(super) struct Gaps(BTreeMap<u64, u64>);
 impl Gaps {
     /// The gaps that these bases end.
     pub(super) fn of(bases: &[Base]) -> Self {
-        Self(bases.iter().filter_map(|base| Some((base.gap_from?, base.index + 1))).collect())
+        Self(bases.iter().filter_map(|base| Some((base.gap?.from, base.index + 1))).collect())
     }
 
     /// All entries from one on and before the other are known not to be there.

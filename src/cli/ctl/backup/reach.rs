@@ -56,16 +56,11 @@ async fn of_shard(archive: &Archive, group: u32) -> Result<Reach, ArchiveError> 
         let part = archive.log_part(group, *first).await?;
         (last, ends) = (last_before(&part, u64::MAX), part.next());
     }
-    let mut gaps = Vec::new();
-    for base in &bases {
-        let Some(from) = base.gap_from else { continue };
-        let before = firsts.partition_point(|first| *first < from).checked_sub(1).and_then(|at| firsts.get(at));
-        let from = match before {
-            Some(first) => last_before(&archive.log_part(group, *first).await?, from),
-            None => None,
-        };
-        gaps.push(TimeGap { shard: group, from, to: base.complete_at });
-    }
+    let gap_of = |base: &Base| {
+        let from = Some(base.gap?.complete_until).filter(|from| *from > 0);
+        Some(TimeGap { shard: group, from, to: base.complete_at })
+    };
+    let gaps = bases.iter().filter_map(gap_of).collect();
     Ok(Reach { last, gaps, ..begins(group, &bases, firsts.first().copied(), ends) })
 }
 
@@ -94,7 +89,7 @@ mod tests {
             complete_from,
             complete_at,
             log_from: index + 1,
-            gap_from: None,
+            gap: None,
             entry_parts: 0,
             state_parts: 1,
             bytes: 1,
