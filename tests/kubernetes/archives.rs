@@ -1,11 +1,11 @@
 //! Clusters that are archived, and clusters that are made of an archive: their resources, and what is waited for.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ferrymq_api::{Backup, MessageQueue};
 
 use crate::metrics::samples;
-use crate::store::SECRET;
+use crate::store::{SECRET, STORED};
 use crate::traffic::{Traffic, connect};
 use crate::world::{READY, World, until};
 
@@ -61,11 +61,16 @@ pub(crate) fn backup(name: &str) -> String {
 
 /// A backup, with more in its spec.
 pub(crate) fn backup_with(name: &str, more: &str) -> String {
+    labelled_backup(name, "", more)
+}
+
+/// A backup with labels, and with more in its spec.
+pub(crate) fn labelled_backup(name: &str, labels: &str, more: &str) -> String {
     format!(
         "
 apiVersion: ferrymq.io/v1alpha1
 kind: Backup
-metadata: {{name: {name}}}
+metadata: {{name: {name}, labels: {{{labels}}}}}
 spec: {{cluster: orders{more}}}
 "
     )
@@ -89,6 +94,18 @@ pub(crate) async fn begin(world: &World, cluster: &str) {
     world.apply(JOBS);
     world.wait_ready("topic/jobs", READY);
     world.condition::<MessageQueue>("orders", "ContinuousArchiving", ("True", "Archived"), READY).await;
+}
+
+/// A new namespace with a cluster `orders` of so many brokers, ready, which was made of what another namespace's had.
+pub(crate) async fn made_again(story: &str, replicas: u32, destination: &str, from: &str) -> World {
+    let world = World::new(story).await;
+    let since = Instant::now();
+    world.apply(&format!("{SECRET}---{}", restored("orders", replicas, destination, from)));
+    world.wait_ready("messagequeue/orders", STORED);
+    println!("measured: {story}: ready after {:.1} s", since.elapsed().as_secs_f64());
+    world.apply(JOBS);
+    world.wait_ready("topic/jobs", READY);
+    world
 }
 
 /// Publishes so many messages to the queues of [`JOBS`], and waits until they are confirmed.
