@@ -14,6 +14,20 @@ use crate::names::{ARCHIVE, Archived, RESTORE};
 /// The entry of a Secret that objects are encrypted with.
 const ENCRYPTION_KEY: &str = "encryption-key";
 
+/// The entries of a Secret that let one in.
+fn credentials(source: &ArchiveSource) -> &'static [&'static str] {
+    let destination = &source.destination;
+    if destination.s3.is_some() {
+        &["access-key-id", "secret-access-key"]
+    } else if destination.gcs.is_some() {
+        &["service-account.json"]
+    } else if destination.azure.is_some() {
+        &["access-key"]
+    } else {
+        &[]
+    }
+}
+
 /// Where the cluster is archived.
 pub(super) fn archive(cluster: &Cluster) -> Option<ArchiveConfiguration> {
     let backup = cluster.backup.as_ref()?;
@@ -67,13 +81,17 @@ pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
 
 /// What it takes to reach an archive.
 pub(super) fn volumes_of(source: &ArchiveSource, at: &Archived) -> Vec<Volume> {
-    // Whatever else is in the Secret with the key is not for here: it would be taken for the credentials.
-    let key = KeyToPath { key: ENCRYPTION_KEY.to_owned(), path: ENCRYPTION_KEY.to_owned(), mode: None };
-    let secrets = source.credentials_secret().map(|name| (name, None)).into_iter();
-    let secrets = secrets.chain(source.encryption_secret.as_deref().map(|name| (name, Some(vec![key]))));
-    let projected = secrets.map(|(name, items)| VolumeProjection {
-        // A broker starts without, and says what is missing: what it holds is worth more than its archive.
-        secret: Some(SecretProjection { name: name.to_owned(), optional: Some(true), items }),
+    let secrets = source.credentials_secret().map(|name| (name, credentials(source))).into_iter();
+    let secrets = secrets.chain(source.encryption_secret.as_deref().map(|name| (name, &[ENCRYPTION_KEY][..])));
+    // Whatever else is in a Secret is not for here: one may have what the other is named for.
+    let item = |key: &&str| KeyToPath { key: (*key).to_owned(), path: (*key).to_owned(), mode: None };
+    let projected = secrets.map(|(name, entries)| VolumeProjection {
+        secret: Some(SecretProjection {
+            name: name.to_owned(),
+            items: Some(entries.iter().map(item).collect()),
+            // A broker starts without, and says what is missing: what it holds is worth more than its archive.
+            optional: Some(true),
+        }),
         ..VolumeProjection::default()
     });
     let mut volumes = vec![Volume {
@@ -136,10 +154,12 @@ mod tests {
         let sources = volumes[0].projected.as_ref().and_then(|projected| projected.sources.clone()).unwrap();
         let secrets = sources.into_iter().filter_map(|source| source.secret);
         let named = |secret: SecretProjection| {
-            (secret.name, secret.items.map(|items| items.into_iter().map(|item| item.key).collect::<Vec<_>>()))
+            (secret.name, secret.items.into_iter().flatten().map(|item| item.key).collect::<Vec<_>>())
         };
         let secrets: Vec<_> = secrets.map(named).collect();
-        assert_eq!(secrets, [("c".to_owned(), None), ("key".to_owned(), Some(vec!["encryption-key".to_owned()]))]);
+        let entries = |of: &str, entries: &[&str]| (of.to_owned(), entries.iter().map(|&it| it.to_owned()).collect());
+        let wanted = [entries("c", &["access-key-id", "secret-access-key"]), entries("key", &["encryption-key"])];
+        assert_eq!(secrets, wanted);
         assert_eq!(mounts(&cluster(S3)).len(), 1);
         assert_eq!(input(&cluster("{storage: {size: 1Gi}}")), None);
     }
