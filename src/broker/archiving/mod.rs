@@ -10,9 +10,11 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | `archiver.rs` | [`Archiver`]: how far each group's log is archived, and the next part of it |
+//! | `archiver.rs` | [`Archiver`]: the next part of each group's log, and bases where it needs them |
+//! | `place.rs` | how far a group's log is archived, and what waits behind that |
+//! | `contact.rs` | whether the archive does what is asked, and when it may be asked again |
 //! | `base.rs` | a base, written |
-//! | `job.rs` | a shard's part in a backup |
+//! | `job.rs`, `cut.rs` | a shard's part in a backup: as a task, and what is made |
 //! | `noted.rs` | how far each group's log was archived, noted for the next start |
 //! | `figures.rs` | [`ArchiveFigures`]: how it is with the archive |
 //! | `prune.rs` | what no backup needs goes |
@@ -23,9 +25,12 @@
 
 mod archiver;
 mod base;
+mod contact;
+mod cut;
 mod figures;
 mod job;
 pub(crate) mod noted;
+mod place;
 mod prune;
 mod replay;
 mod source;

@@ -13,7 +13,8 @@
 //! | `placement.rs` | emptying a node, and letting go of shards |
 //! | `upkeep.rs` | what is put right again and again: links, replicas, members, leaders |
 //! | `heal.rs` | the end of what follows damage |
-//! | `archive.rs` | what this node archives, and backups |
+//! | `archive.rs` | what this node archives |
+//! | `backups.rs` | backups of the cluster |
 //! | `restore.rs` | a shard of a new cluster, made of what an archive has |
 //! | `search.rs` | the search in an archive for what a new cluster begins with |
 //! | `users.rs` | passwords, and the sessions of users that go |
@@ -24,6 +25,7 @@
 //! | `looked_into.rs` | what only a simulation asks |
 
 mod archive;
+mod backups;
 mod cluster_view;
 mod declared_users;
 mod heal;

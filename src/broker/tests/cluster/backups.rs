@@ -231,3 +231,43 @@ async fn a_backup_of_a_name_that_was_removed_is_another_one() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shard_in_which_nothing_happened_is_not_written_again() {
+    in_time(async {
+        let directory = TempDir::new().unwrap();
+        let archive = archive_in(directory.path());
+        let cluster = archiving(1, &archive).await;
+        let mut client = with_queues(&cluster).await;
+        publish(&mut client, 0..30).await;
+        back_up(&cluster, "first").await;
+        client.publish("a", "more").await;
+        client.all_confirmed().await;
+        back_up(&cluster, "second").await;
+        let (first, second) = (archive.backup("first").await.unwrap(), archive.backup("second").await.unwrap());
+        let pairs = || first.shards.iter().zip(&second.shards);
+        let written = pairs().filter(|(one, other)| one.base != other.base).count();
+        assert_eq!(written, 1, "{first:?}, {second:?}");
+        drop(cluster);
+        let cluster = restored(1, &archive, RestoreTarget::Backup("second".into())).await;
+        assert_eq!(content(&cluster, "a", 11).await.last().map(String::as_str), Some("more"));
+        assert_eq!(content(&cluster, "b", 10).await, of_queue(0..30, 1));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_nothing_is_restored_is_said_again_and_again() {
+    in_time(async {
+        let directory = TempDir::new().unwrap();
+        let archive = archive_in(directory.path());
+        let cluster = restoring(1, &archive, RestoreTarget::Latest, false).await;
+        let restore = Some(RestoreOrder { target: RestoreTarget::Latest, allow_partial: false });
+        let formation = Formation { cluster_id: "another".into(), restore, ..cluster.formation() };
+        for _ in 0..3 {
+            let refused = cluster.node(0).form(formation.clone()).await.unwrap_err();
+            assert!(refused.to_string().contains("there is no archive of a cluster in"), "{refused}");
+        }
+    })
+    .await;
+}

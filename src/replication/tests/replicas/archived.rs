@@ -157,3 +157,28 @@ async fn what_is_archived_is_let_go_of_and_a_base_and_what_follows_make_a_replic
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_archived_before_the_start_is_not_held_again() {
+    in_time(async {
+        let directory = TempDir::new().unwrap();
+        let (group, store) = open(directory.path()).await;
+        group.initialize(BTreeSet::from([1])).await.unwrap();
+        leads(&group).await;
+        say(&group, &"x".repeat(300_000)).await;
+        let archived = BTreeMap::from([(group.id(), group.applied() + 1)]);
+        say(&group, "later").await;
+        group.stop().await;
+        store.close();
+        drop((group, store));
+        for (known, bytes) in [(BTreeMap::new(), 300_000..400_000), (archived, 1..1000)] {
+            let (group, store) =
+                open_with(1, directory.path(), Arc::<Wire>::default(), |store| store.hold_logs(known)).await;
+            let held = group.held_bytes().await.unwrap();
+            assert!(bytes.contains(&held), "{held} of {bytes:?}");
+            group.stop().await;
+            store.close();
+        }
+    })
+    .await;
+}
