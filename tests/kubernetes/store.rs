@@ -1,10 +1,11 @@
 //! A store that speaks S3, which pods reach: versitygw over a directory of this machine.
 
-use std::env;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
+use std::{env, iter};
 
 use tempfile::TempDir;
 
@@ -133,9 +134,14 @@ pub(crate) fn destination(address: SocketAddr, bucket: &str) -> String {
     format!("{{s3: {{bucket: {bucket}, endpoint: 'http://{address}', credentialsSecret: archive}}}}")
 }
 
-/// An address of this machine that pods reach, and where nobody listens.
+/// An address of this machine that pods reach, and where nobody listens. None of the ports that the system gives to whoever
+/// asks for any, or Kubernetes to Services: a store that is stopped finds its own again.
 pub(crate) fn free_address(world: &World) -> SocketAddr {
-    let free = TcpListener::bind((host(world), 0)).and_then(|listener| listener.local_addr());
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    const LAST: u16 = 29_999;
+    let host = host(world);
+    let mut ports = iter::repeat_with(|| NEXT.fetch_add(1, Ordering::Relaxed)).take_while(|port| *port <= LAST);
+    let free = ports.find_map(|port| TcpListener::bind((host, port)).ok()?.local_addr().ok());
     free.expect("a port is free")
 }
 
