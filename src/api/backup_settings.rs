@@ -99,6 +99,12 @@ pub struct S3Destination {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub credentials_secret: Option<String>,
+
+    /// The Secret whose entry `ca.crt` has the authorities, as PEM, that may have signed the certificate of the store. Default:
+    /// the public ones, which are trusted in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub ca_secret: Option<String>,
 }
 
 /// A bucket of Google Cloud Storage.
@@ -239,6 +245,12 @@ impl ArchiveSource {
         let s3 = s3.as_ref().and_then(|s3| s3.credentials_secret.as_deref());
         let gcs = || gcs.as_ref().and_then(|gcs| gcs.credentials_secret.as_deref());
         s3.or_else(gcs).or_else(|| azure.as_ref().and_then(|azure| azure.credentials_secret.as_deref()))
+    }
+
+    /// The Secret with the authorities that the store's certificate is trusted by.
+    #[must_use]
+    pub fn ca_secret(&self) -> Option<&str> {
+        self.destination.s3.as_ref()?.ca_secret.as_deref()
     }
 
     /// The claim of the volume.

@@ -224,7 +224,10 @@ fn store_of(place: &Place) -> object_store::Result<Arc<dyn ObjectStore>> {
     match place {
         // Synced: what is said to be written is there after a loss of power.
         Place::Directory { path } => Ok(Arc::new(LocalFileSystem::new_with_prefix(path)?.with_fsync(true))),
-        Place::S3 { bucket, prefix, endpoint, region, credentials } => {
+        Place::S3 { bucket, prefix, endpoint, region, credentials, authorities } => {
+            for authority in Certificate::from_pem_bundle(authorities.as_deref().unwrap_or_default().as_bytes())? {
+                client = client.with_root_certificate(authority);
+            }
             // What the environment has besides, such as the token of another session, belongs to its own credentials only.
             let mut builder = match credentials {
                 Some((access_key, secret)) => {

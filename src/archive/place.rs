@@ -44,6 +44,8 @@ pub enum Place {
         region: Option<String>,
         /// Access key and its secret. Default: those that the machine or the pod has.
         credentials: Option<(String, Secret)>,
+        /// Authorities that may have signed the store's certificate, beside the public ones: PEM (RFC 7468).
+        authorities: Option<String>,
     },
     /// A bucket of Google Cloud Storage.
     Gcs {
@@ -93,6 +95,7 @@ mod tests {
             endpoint: Some("https://store.example".to_owned()),
             region: None,
             credentials: Some(("access".to_owned(), Secret::new("hunter2".to_owned()))),
+            authorities: None,
         };
         assert_eq!(place.to_string(), "s3://backups/shop at https://store.example");
         assert!(!format!("{place:?}").contains("hunter2"));

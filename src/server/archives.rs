@@ -67,7 +67,8 @@ pub fn open_archive(configuration: &ArchiveConfiguration) -> Result<Archive, Arc
         ArchiveDestination::Directory { path } => Place::Directory { path },
         ArchiveDestination::S3 { bucket, prefix, endpoint, region } => {
             let credentials = secrets.pair("access-key-id", "secret-access-key")?;
-            Place::S3 { bucket, prefix, endpoint, region, credentials }
+            let authorities = secrets.read("ca.crt")?;
+            Place::S3 { bucket, prefix, endpoint, region, credentials, authorities }
         }
         ArchiveDestination::Gcs { bucket, prefix } => {
             let service_account = secrets.read("service-account.json")?.map(Secret::new);

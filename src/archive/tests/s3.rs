@@ -4,9 +4,11 @@
 
 use std::{
     collections::VecDeque,
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -34,6 +36,8 @@ struct Store {
     directory: TempDir,
     address: SocketAddr,
     server: Child,
+    /// What its certificate is trusted by, where it has one: PEM.
+    authorities: Option<String>,
 }
 
 impl Store {
@@ -41,8 +45,21 @@ impl Store {
         let directory = TempDir::new().unwrap();
         fs::create_dir_all(directory.path().join("data").join(BUCKET)).unwrap();
         let address = own_address();
-        let server = serve(&directory, address);
-        Self { directory, address, server }
+        let server = serve(&directory, address, &[]);
+        Self { directory, address, server, authorities: None }
+    }
+
+    /// One that speaks TLS, with a certificate that no public authority signed.
+    fn start_with_tls() -> Self {
+        let directory = TempDir::new().unwrap();
+        fs::create_dir_all(directory.path().join("data").join(BUCKET)).unwrap();
+        let address = own_address();
+        let signed = rcgen::generate_simple_self_signed([address.ip().to_string()]).unwrap();
+        let (certificate, key) = (directory.path().join("tls.crt"), directory.path().join("tls.key"));
+        fs::write(&certificate, signed.cert.pem()).unwrap();
+        fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
+        let server = serve(&directory, address, &[("--cert", &certificate), ("--key", &key)]);
+        Self { directory, address, server, authorities: Some(signed.cert.pem()) }
     }
 
     fn stop(&mut self) {
@@ -51,7 +68,7 @@ impl Store {
     }
 
     fn start_again(&mut self) {
-        self.server = serve(&self.directory, self.address);
+        self.server = serve(&self.directory, self.address, &[]);
     }
 
     fn archive(&self, secret: &str) -> Archive {
@@ -59,7 +76,11 @@ impl Store {
     }
 
     fn archive_in(&self, bucket: &str, secret: &str) -> Archive {
-        archive_at(self.address, bucket, secret)
+        archive_at(&format!("http://{}", self.address), bucket, secret, None)
+    }
+
+    fn archive_by_tls(&self, authorities: Option<&str>) -> Archive {
+        archive_at(&format!("https://{}", self.address), BUCKET, SECRET, authorities)
     }
 
     /// An archive whose next connections have these faults, one each, and then none.
@@ -74,7 +95,7 @@ impl Store {
                 tokio::spawn(pass_on(client, server, fault));
             }
         });
-        archive_at(address, BUCKET, SECRET)
+        archive_at(&format!("http://{address}"), BUCKET, SECRET, None)
     }
 
     /// Where the server keeps a part of a log.
@@ -122,13 +143,14 @@ async fn pass_on(mut client: tokio::net::TcpStream, server: SocketAddr, fault: O
     }
 }
 
-fn archive_at(address: SocketAddr, bucket: &str, secret: &str) -> Archive {
+fn archive_at(endpoint: &str, bucket: &str, secret: &str, authorities: Option<&str>) -> Archive {
     let place = Place::S3 {
         bucket: bucket.to_owned(),
         prefix: "shop".to_owned(),
-        endpoint: Some(format!("http://{address}")),
+        endpoint: Some(endpoint.to_owned()),
         region: None,
         credentials: Some((ACCESS_KEY.to_owned(), Secret::new(secret.to_owned()))),
+        authorities: authorities.map(str::to_owned),
     };
     Archive::new(Destination::open(place).unwrap(), "d1c5", None)
 }
@@ -142,10 +164,12 @@ fn own_address() -> SocketAddr {
     (Ipv4Addr::new(127, low.max(1), high, own), PORT).into()
 }
 
-fn serve(directory: &TempDir, address: SocketAddr) -> Child {
+fn serve(directory: &TempDir, address: SocketAddr, more: &[(&str, &Path)]) -> Child {
     let program = env::var_os("FERRYMQ_VERSITYGW").expect("FERRYMQ_VERSITYGW names it: cargo xtask test backups");
     let mut server = Command::new(program)
-        .args(["--access", ACCESS_KEY, "--secret", SECRET, "--port", &address.to_string(), "--quiet", "posix"])
+        .args(["--access", ACCESS_KEY, "--secret", SECRET, "--port", &address.to_string(), "--quiet"])
+        .args(more.iter().flat_map(|(option, file)| [OsStr::new(option), file.as_os_str()]))
+        .arg("posix")
         .arg(directory.path().join("data"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -278,4 +302,18 @@ async fn what_goes_on_failing_is_told() {
     let error = archive.put_log(part(1, 5)).await.unwrap_err();
     assert_eq!(trouble(&error), Some(Trouble::Failed), "{error}");
     assert!(error.to_string().contains("503"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "needs a server: cargo xtask test backups"]
+async fn a_certificate_is_trusted_by_the_authority_that_is_named_and_by_no_other() {
+    let store = Store::start_with_tls();
+    let archive = store.archive_by_tls(store.authorities.as_deref());
+    assert_eq!(archive.put_log(part(1, 5)).await.unwrap(), Put::Written);
+    assert_eq!(archive.log_part(3, 1).await.unwrap(), part(1, 5));
+    let other = rcgen::generate_simple_self_signed([store.address.ip().to_string()]).unwrap().cert.pem();
+    for authorities in [None, Some(&*other)] {
+        let error = store.archive_by_tls(authorities).put_log(part(6, 5)).await.unwrap_err();
+        assert!(error.to_string().contains("certificate"), "{error}");
+    }
 }

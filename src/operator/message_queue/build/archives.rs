@@ -14,6 +14,9 @@ use crate::names::{ARCHIVE, Archived, RESTORE};
 /// The entry of a Secret that objects are encrypted with.
 const ENCRYPTION_KEY: &str = "encryption-key";
 
+/// The entry of a Secret with authorities that a store's certificate is trusted by.
+const AUTHORITIES: &str = "ca.crt";
+
 /// The entries of a Secret that let one in.
 fn credentials(source: &ArchiveSource) -> &'static [&'static str] {
     let destination = &source.destination;
@@ -82,6 +85,7 @@ pub(super) fn volumes(cluster: &Cluster) -> Vec<Volume> {
 /// What it takes to reach an archive.
 pub(super) fn volumes_of(source: &ArchiveSource, at: &Archived) -> Vec<Volume> {
     let secrets = source.credentials_secret().map(|name| (name, credentials(source))).into_iter();
+    let secrets = secrets.chain(source.ca_secret().map(|name| (name, &[AUTHORITIES][..])));
     let secrets = secrets.chain(source.encryption_secret.as_deref().map(|name| (name, &[ENCRYPTION_KEY][..])));
     // Whatever else is in a Secret is not for here: one may have what the other is named for.
     let item = |key: &&str| KeyToPath { key: (*key).to_owned(), path: (*key).to_owned(), mode: None };
@@ -132,7 +136,9 @@ pub(super) fn input(cluster: &Cluster) -> Option<Value> {
         return None;
     }
     let mounted: Vec<Value> = sources(cluster)
-        .map(|(source, _)| json!([source.credentials_secret(), source.encryption_secret, source.claim()]))
+        .map(|(source, _)| {
+            json!([source.credentials_secret(), source.encryption_secret, source.claim(), source.ca_secret()])
+        })
         .collect();
     Some(json!([archive, restore, mounted]))
 }
@@ -142,7 +148,7 @@ mod tests {
     use super::*;
     use crate::fixture::cluster;
 
-    const S3: &str = "{storage: {size: 1Gi}, backup: {bandwidth: 1Mi, encryptionSecret: key, destination: {s3: {bucket: b, endpoint: 'http://s', credentialsSecret: c}}}}";
+    const S3: &str = "{storage: {size: 1Gi}, backup: {bandwidth: 1Mi, encryptionSecret: key, destination: {s3: {bucket: b, endpoint: 'http://s', credentialsSecret: c, caSecret: ca}}}}";
 
     #[test]
     fn brokers_find_their_archive_and_what_it_takes() {
@@ -158,7 +164,11 @@ mod tests {
         };
         let secrets: Vec<_> = secrets.map(named).collect();
         let entries = |of: &str, entries: &[&str]| (of.to_owned(), entries.iter().map(|&it| it.to_owned()).collect());
-        let wanted = [entries("c", &["access-key-id", "secret-access-key"]), entries("key", &["encryption-key"])];
+        let wanted = [
+            entries("c", &["access-key-id", "secret-access-key"]),
+            entries("ca", &["ca.crt"]),
+            entries("key", &["encryption-key"]),
+        ];
         assert_eq!(secrets, wanted);
         assert_eq!(mounts(&cluster(S3)).len(), 1);
         assert_eq!(input(&cluster("{storage: {size: 1Gi}}")), None);
