@@ -169,16 +169,16 @@ async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<Shar
     for id in bases.iter().rev() {
         let base = archive.base(group, id).await?;
         if base.is_whole(log_ends) && serves(&base, upto) {
-            ends_before(group, gap, upto)?;
+            let upto = before_gap(archive, group, &firsts, gap, upto).await?;
             return Ok(Some(ShardSource { base: Some(id.clone()), upto, digest: None }));
         }
         gap = base.gap.or(gap);
     }
-    if firsts.first() == Some(&0) {
-        ends_before(group, gap, upto)?;
-    }
     match (firsts.first(), upto) {
-        (Some(0), _) => Ok(Some(ShardSource { base: None, upto, digest: None })),
+        (Some(0), _) => {
+            let upto = before_gap(archive, group, &firsts, gap, upto).await?;
+            Ok(Some(ShardSource { base: None, upto, digest: None }))
+        }
         (None, _) if bases.is_empty() => Ok(None),
         // It had nothing then, or what it had is not kept any more: whoever asks for a time is not to get less than there was.
         (_, Upto::Time(_)) => Err(SourceError::NoBase { group, reason: "it begins after that time".to_owned() }),
@@ -186,12 +186,27 @@ async fn source(archive: &Archive, group: u32, upto: Upto) -> Result<Option<Shar
     }
 }
 
-/// That a time is over before the gap begins: where the log ends in between, nobody knows what there was then.
-fn ends_before(group: u32, gap: Option<Gap>, upto: Upto) -> Result<(), SourceError> {
-    match (gap, upto) {
-        (Some(gap), Upto::Time(time)) if time > gap.complete_until => Err(SourceError::Gap { group }),
-        _ => Ok(()),
+/// Where the log is to end that has a gap behind it. That a time is over before the gap begins has to be known: where the log
+/// ends in between, nobody knows what there was then.
+async fn before_gap(
+    archive: &Archive,
+    group: u32,
+    firsts: &[u64],
+    gap: Option<Gap>,
+    upto: Upto,
+) -> Result<Upto, SourceError> {
+    let (Some(gap), Upto::Time(time)) = (gap, upto) else { return Ok(upto) };
+    if time > gap.complete_until {
+        return Err(SourceError::Gap { group });
     }
+    if let Some(first) = firsts.iter().rfind(|first| **first < gap.from) {
+        let part = archive.log_part(group, *first).await?;
+        if part.entries.iter().any(|entry| entry.command.is_some() && entry.time >= time) {
+            return Ok(upto);
+        }
+    }
+    // Nothing came between that time and the gap: all before it is wanted.
+    Ok(gap.from.checked_sub(1).map_or(upto, Upto::Index))
 }
 
 fn serves(base: &Base, upto: Upto) -> bool {
@@ -291,7 +306,14 @@ mod tests {
         let of = async |time| source(&archive, 7, Upto::Time(time)).await;
         assert_eq!(of(15).await.unwrap().unwrap().base, None);
         assert_eq!(of(20).await.unwrap().unwrap().base, None);
-        assert_eq!(of(50).await.unwrap().unwrap().base, None, "nothing came between the last entry and then");
+        // Nothing came between the last entry and then; what is behind the gap is not missed.
+        let behind = LogPart { group: 7, first: 10, term_before: 1, entries: [entry(110)].into() };
+        archive.put_log(behind).await.unwrap();
+        for (time, entries) in [(15, 1), (20, 1), (21, 2), (50, 2)] {
+            let replay = Replay::open(&archive, 7, &of(time).await.unwrap().unwrap()).await.unwrap();
+            let parts: Vec<LogPart> = replay.parts(replay.first()).map(Result::unwrap).collect().await;
+            assert_eq!(parts.iter().map(|part| part.entries.len()).sum::<usize>(), entries, "before {time}");
+        }
         for within in [51, 100] {
             let error = of(within).await.unwrap_err();
             assert!(error.to_string().contains("has a gap at that time"), "{error}");
