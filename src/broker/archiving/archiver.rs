@@ -23,6 +23,7 @@ const PARTS_IN_TURN: usize = 32;
 const GATHER: Duration = Duration::from_secs(1);
 /// A base is made when so much of the log was archived since the last one, or twice as much as that had.
 const BASE_AFTER_BYTES: u64 = 1 << 30;
+
 /// Archives what this node leads.
 pub(crate) struct Archiver {
     /// The cluster's name.

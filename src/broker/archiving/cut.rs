@@ -15,16 +15,20 @@ impl Archiver {
     ) -> Result<(Base, u64, String), ArchivingError> {
         let id = group.id();
         let log_from = self.archived(group, |_| true).await?;
-        if let Some(base) = self.unchanged(group, log_from).await? {
-            let (upto, digest) = base::digest(group).await?;
-            self.archived(group, |next| next > upto).await?;
-            return Ok((base, upto, digest));
-        }
-        let behind = base::Behind { log_from: Some(log_from), gap: None };
-        let (base, digest) = base::write(&self.archive()?, group, behind, progress).await?;
-        // Where nothing came meanwhile, the state is that of the base.
-        let unchanged = base.complete_from == base.index;
-        let (upto, digest) = if unchanged { (base.index, digest) } else { base::digest(group).await? };
+        let (base, digest) = match self.unchanged(group, log_from).await? {
+            Some(base) => (base, None),
+            None => {
+                let behind = base::Behind { log_from: Some(log_from), gap: None };
+                let (base, digest) = base::write(&self.archive()?, group, behind, progress).await?;
+                // Where nothing came meanwhile, the state is that of the base.
+                let digest = (base.complete_from == base.index).then_some(digest);
+                (base, digest)
+            }
+        };
+        let (upto, digest) = match digest {
+            Some(digest) => (base.index, digest),
+            None => base::digest(group).await?,
+        };
         self.archived(group, |next| next > upto).await?;
         if let Some(place) = self.places().get_mut(&id) {
             place.begin_anew(base.bytes);

@@ -95,6 +95,14 @@ async fn publish(client: &mut Client, numbers: std::ops::Range<u32>) {
     client.all_confirmed().await;
 }
 
+/// A cluster of one broker that has thirty messages, and a client of it.
+async fn with_thirty(archive: &Archive) -> (Cluster, Client) {
+    let cluster = archiving(1, archive).await;
+    let mut client = with_queues(&cluster).await;
+    publish(&mut client, 0..30).await;
+    (cluster, client)
+}
+
 /// All that is in a queue, in its order.
 async fn content(cluster: &Cluster, name: &str, messages: usize) -> Vec<String> {
     let mut client = cluster.client(0).await;
@@ -170,9 +178,7 @@ async fn a_shard_that_is_not_as_it_was_backed_up_is_named() {
     in_time(async {
         let directory = TempDir::new().unwrap();
         let archive = archive_in(directory.path());
-        let cluster = archiving(1, &archive).await;
-        let mut client = with_queues(&cluster).await;
-        publish(&mut client, 0..30).await;
+        let (cluster, _client) = with_thirty(&archive).await;
         back_up(&cluster, "true").await;
         drop(cluster);
         let mut forged = archive.backup("true").await.unwrap();
@@ -204,9 +210,7 @@ async fn a_backup_of_a_name_that_was_removed_is_another_one() {
     in_time(async {
         let directory = TempDir::new().unwrap();
         let archive = archive_in(directory.path());
-        let cluster = archiving(1, &archive).await;
-        let mut client = with_queues(&cluster).await;
-        publish(&mut client, 0..30).await;
+        let (cluster, mut client) = with_thirty(&archive).await;
         let one = back_up(&cluster, "first").await;
         publish(&mut client, 30..60).await;
         back_up(&cluster, "second").await;
@@ -237,9 +241,7 @@ async fn a_shard_in_which_nothing_happened_is_not_written_again() {
     in_time(async {
         let directory = TempDir::new().unwrap();
         let archive = archive_in(directory.path());
-        let cluster = archiving(1, &archive).await;
-        let mut client = with_queues(&cluster).await;
-        publish(&mut client, 0..30).await;
+        let (cluster, mut client) = with_thirty(&archive).await;
         back_up(&cluster, "first").await;
         client.publish("a", "more").await;
         client.all_confirmed().await;
