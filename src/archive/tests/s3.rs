@@ -8,7 +8,7 @@ use std::{
     ffi::OsStr,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -27,6 +27,9 @@ const ACCESS_KEY: &str = "ferry";
 const SECRET: &str = "a-secret-of-the-store";
 
 const PORT: u16 = 25631;
+/// Files of a store that speaks TLS, in its directory.
+const CERTIFICATE: &str = "tls.crt";
+const KEY: &str = "tls.key";
 
 /// How long the server may take to listen.
 const LISTENS: Duration = Duration::from_secs(20);
@@ -42,24 +45,28 @@ struct Store {
 
 impl Store {
     fn start() -> Self {
-        let directory = TempDir::new().unwrap();
-        fs::create_dir_all(directory.path().join("data").join(BUCKET)).unwrap();
-        let address = own_address();
-        let server = serve(&directory, address, &[]);
-        Self { directory, address, server, authorities: None }
+        Self::over(Self::directory(), None)
     }
 
     /// One that speaks TLS, with a certificate that no public authority signed.
     fn start_with_tls() -> Self {
+        let (directory, address) = Self::directory();
+        let signed = rcgen::generate_simple_self_signed([address.ip().to_string()]).unwrap();
+        fs::write(directory.path().join(CERTIFICATE), signed.cert.pem()).unwrap();
+        fs::write(directory.path().join(KEY), signed.signing_key.serialize_pem()).unwrap();
+        Self::over((directory, address), Some(signed.cert.pem()))
+    }
+
+    /// With an empty bucket, and the address that it is to have.
+    fn directory() -> (TempDir, SocketAddr) {
         let directory = TempDir::new().unwrap();
         fs::create_dir_all(directory.path().join("data").join(BUCKET)).unwrap();
-        let address = own_address();
-        let signed = rcgen::generate_simple_self_signed([address.ip().to_string()]).unwrap();
-        let (certificate, key) = (directory.path().join("tls.crt"), directory.path().join("tls.key"));
-        fs::write(&certificate, signed.cert.pem()).unwrap();
-        fs::write(&key, signed.signing_key.serialize_pem()).unwrap();
-        let server = serve(&directory, address, &[("--cert", &certificate), ("--key", &key)]);
-        Self { directory, address, server, authorities: Some(signed.cert.pem()) }
+        (directory, own_address())
+    }
+
+    fn over((directory, address): (TempDir, SocketAddr), authorities: Option<String>) -> Self {
+        let server = serve(&directory, address);
+        Self { directory, address, server, authorities }
     }
 
     fn stop(&mut self) {
@@ -68,7 +75,7 @@ impl Store {
     }
 
     fn start_again(&mut self) {
-        self.server = serve(&self.directory, self.address, &[]);
+        self.server = serve(&self.directory, self.address);
     }
 
     fn archive(&self, secret: &str) -> Archive {
@@ -164,11 +171,14 @@ fn own_address() -> SocketAddr {
     (Ipv4Addr::new(127, low.max(1), high, own), PORT).into()
 }
 
-fn serve(directory: &TempDir, address: SocketAddr, more: &[(&str, &Path)]) -> Child {
+/// By TLS where the directory has a certificate.
+fn serve(directory: &TempDir, address: SocketAddr) -> Child {
     let program = env::var_os("FERRYMQ_VERSITYGW").expect("FERRYMQ_VERSITYGW names it: cargo xtask test backups");
+    let tls = [("--cert", CERTIFICATE), ("--key", KEY)].map(|(option, file)| (option, directory.path().join(file)));
+    let tls = tls.iter().filter(|(_, file)| file.exists());
     let mut server = Command::new(program)
         .args(["--access", ACCESS_KEY, "--secret", SECRET, "--port", &address.to_string(), "--quiet"])
-        .args(more.iter().flat_map(|(option, file)| [OsStr::new(option), file.as_os_str()]))
+        .args(tls.flat_map(|(option, file)| [OsStr::new(*option), file.as_os_str()]))
         .arg("posix")
         .arg(directory.path().join("data"))
         .stdin(Stdio::null())
