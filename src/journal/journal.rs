@@ -418,7 +418,7 @@ pub(crate) fn lock(disk: &dyn Disk, directory: &Path) -> Result<DiskLock, OpenEr
 }
 
 fn first_segment(disk: &dyn Disk, directory: &Path, spares: &Spares, options: &Options) -> io::Result<SegmentFile> {
-    let spare = spares.first()?;
+    let spare = spares.make()?;
     let header =
         SegmentHeader { version: VERSION, segment: FIRST_SEGMENT, capacity: options.segment_bytes, previous_end: 0 };
     SegmentFile::make(disk, directory, &spare, header).map_err(|error| match error {

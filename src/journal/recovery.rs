@@ -109,9 +109,20 @@ pub(crate) fn recover(disk: &dyn Disk, directory: &Path, visit: &mut Visit<'_>) 
     for outcome in removed.chain(unfinished) {
         outcome.map_err(|source| failed("remove an index from", directory, source))?;
     }
+    let spares = if segments.is_empty() { remove_spares(disk, directory, listing.spares)? } else { listing.spares };
     // What a process that was killed renamed is made to last before anything builds on it.
     disk.sync_directory(directory).map_err(|source| failed("sync", directory, source))?;
-    Ok(Recovered { segments, spares: listing.spares })
+    Ok(Recovered { segments, spares })
+}
+
+/// Where a journal begins, numbers begin as well: a file that a journal before it left may hold records of a segment 1, which
+/// would be taken for those of the new one. Gives the spares that are left, which are none.
+fn remove_spares(disk: &dyn Disk, directory: &Path, spares: Vec<u64>) -> Result<Vec<u64>, OpenError> {
+    for spare in spares {
+        let path = layout::spare_path(directory, spare);
+        disk.remove(&path).map_err(|source| failed("remove", &path, source))?;
+    }
+    Ok(Vec::new())
 }
 
 /// Makes durable what was read at the tail, and removes what must not be read there later.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Moves the segments of a journal, and their indexes, to another directory, which is made where it is missing. Files
-/// that were allocated ahead stay. Called again after a crash, it goes on where it was.
+/// that were allocated ahead stay, and go when a journal begins in their place. Called again after a crash, it goes on where it was.
 ///
 /// # Errors
 ///

@@ -89,12 +89,6 @@ impl Spares {
         Ok(Self { disk, directory, bytes, by_hand, stock: Mutex::new(stock), changed: Condvar::new() })
     }
 
-    /// A spare, before [`Spares::run`] is there to make them.
-    pub(crate) fn first(&self) -> io::Result<Spare> {
-        let ready = self.lock().ready.pop();
-        ready.map_or_else(|| self.make(), Ok)
-    }
-
     /// A spare, as soon as there is one.
     pub(crate) fn take(&self) -> Result<Spare, WriteError> {
         let mut stock = self.lock();
@@ -240,7 +234,7 @@ impl Spares {
     }
 
     /// Makes a file and allocates its space.
-    fn make(&self) -> io::Result<Spare> {
+    pub(crate) fn make(&self) -> io::Result<Spare> {
         let path = layout::spare_path(&self.directory, self.number());
         let allocated = self.disk.create(&path).and_then(|file| file.allocate(self.bytes).map(|()| file));
         match allocated {

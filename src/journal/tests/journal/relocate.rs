@@ -5,7 +5,7 @@ use std::path::Path;
 use ferrymq_journal::{Disk, OpenError, relocate, verify};
 use ferrymq_testkit::SimulatedDisk;
 
-use crate::fixture::{DIRECTORY, open, put, put_all};
+use crate::fixture::{DIRECTORY, open, path, put, put_all, wait_until};
 
 #[test]
 fn a_journal_is_moved_whole_wherever_the_power_fails() {
@@ -34,4 +34,19 @@ fn a_journal_is_moved_whole_wherever_the_power_fails() {
             break;
         }
     }
+}
+
+#[test]
+fn what_a_journal_left_in_spare_files_is_never_found_by_the_next() {
+    let disk = SimulatedDisk::new(1);
+    let journal = open(&disk).journal;
+    let positions = put_all(&journal, 0..4);
+    journal.release_all(positions[..3].iter().copied());
+    // The file of segment 1 is a spare one now.
+    wait_until(|| !disk.list(Path::new(DIRECTORY)).unwrap().iter().any(|name| path(1).ends_with(name)));
+    journal.close();
+    relocate(&disk, Path::new(DIRECTORY), Path::new("/data/damaged-1/journal")).unwrap();
+    let journal = open(&disk).journal;
+    journal.close();
+    assert_eq!(open(&disk).sequences(), Vec::<u64>::new());
 }
