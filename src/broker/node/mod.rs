@@ -12,6 +12,7 @@
 //! | `membership.rs` | forming a cluster, and joining one |
 //! | `placement.rs` | emptying a node, and letting go of shards |
 //! | `upkeep.rs` | what is put right again and again: links, replicas, members, leaders |
+//! | `reconfigure.rs` | the members of the groups that this node leads |
 //! | `heal.rs` | the end of what follows damage |
 //! | `archive.rs` | what this node archives |
 //! | `backups.rs` | backups of the cluster |
@@ -38,6 +39,7 @@ mod membership;
 mod placement;
 mod ports;
 mod receive;
+mod reconfigure;
 mod requests;
 mod restore;
 mod search;
