@@ -423,6 +423,36 @@ async fn a_node_that_lost_its_data_comes_back_as_a_new_one_and_the_others_may_th
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_gone_again_before_it_was_filled_keeps_nobody_waiting() {
+    in_time(async {
+        let mut cluster = Cluster::of(3).await;
+        cluster.client(0).await.declare("a").await;
+        cluster.lose_data(2).await;
+        // It is taken in, and listens where none of the others looks for it.
+        let elsewhere = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        cluster.nodes[2] = Some(Node::start(cluster.settings(2), elsewhere).await.unwrap());
+        until("it is taken in", || cluster.node(2).membership().is_some()).await;
+        let (_, never_filled) = cluster.node(2).membership().unwrap();
+        while cluster
+            .node(0)
+            .cluster()
+            .await
+            .unwrap()
+            .shards
+            .iter()
+            .any(|shard| !shard.placed_on.contains(&never_filled))
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cluster.lose_data(2).await;
+        cluster.start(2).await;
+        cluster.all_serve().await;
+        cluster.all_healthy().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_forms_without_a_minority_which_comes_in_later_with_its_data_or_without() {
     in_time(async {
         for loses_data in [false, true] {
