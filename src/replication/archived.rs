@@ -118,7 +118,13 @@ impl<M: Machine> Group<M> {
         self.log.held_from()
     }
 
-    /// Bytes of entries on the disk that are not archived yet.
+    /// Bytes of all entries that the log took since it was opened, and of those that it had then.
+    #[must_use]
+    pub fn appended_bytes(&self) -> u64 {
+        self.log.index().appended_bytes()
+    }
+
+    /// Bytes of entries on the disk that are not archived yet. Goes through all of them.
     pub async fn held_bytes(&self) -> io::Result<u64> {
         let log = self.log.clone();
         blocking(move || Ok(log.held_bytes())).await

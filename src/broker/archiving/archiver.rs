@@ -1,7 +1,7 @@
 //! How far the log of each group that this node leads is archived, and the next part of it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -276,11 +276,14 @@ impl Archiver {
         Ok(place)
     }
 
-    /// Bytes that are held may not be more than were allowed: gives whether they are.
-    pub(crate) fn holds_too_much(&self, held: &BTreeMap<u32, u64>) -> bool {
-        let bytes = held.values().sum();
+    /// So many bytes may be held.
+    pub(crate) fn may_hold(&self, bytes: u64) -> bool {
+        bytes <= self.most_held_bytes
+    }
+
+    /// So many bytes are held.
+    pub(crate) fn note_held(&self, bytes: u64) {
         locked(&self.figures).held_bytes = bytes;
-        bytes > self.most_held_bytes
     }
 }
 

@@ -2,16 +2,14 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use ferrymq_replication::{Group, task};
+use ferrymq_replication::task;
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use super::Inner;
+use super::{Inner, held::Held};
 use crate::{
     archiving::{Archiver, noted},
-    catalogue::CatalogueMachine,
     link::{Notice, Tell},
-    shard::ShardState,
 };
 
 /// How often the groups are looked at in which much comes: soon enough that it is still in memory.
@@ -22,79 +20,11 @@ const SOMETIMES: Duration = Duration::from_secs(5);
 /// Groups that are archived at a time, so that memory stays bounded.
 const AT_A_TIME: usize = 2;
 
-/// A group that this node has a replica of.
-pub(super) enum Held {
-    Catalogue(Arc<Group<CatalogueMachine>>),
-    Shard(Arc<Group<ShardState>>),
-}
-
-impl Held {
-    fn id(&self) -> u32 {
-        match self {
-            Self::Catalogue(group) => group.id(),
-            Self::Shard(group) => group.id(),
-        }
-    }
-
-    pub(super) fn is_led(&self) -> bool {
-        match self {
-            Self::Catalogue(group) => group.leadership().borrow().leading,
-            Self::Shard(group) => group.leadership().borrow().leading,
-        }
-    }
-
-    fn applied(&self) -> u64 {
-        match self {
-            Self::Catalogue(group) => group.applied(),
-            Self::Shard(group) => group.applied(),
-        }
-    }
-
-    fn held_from(&self) -> u64 {
-        match self {
-            Self::Catalogue(group) => group.held_from(),
-            Self::Shard(group) => group.held_from(),
-        }
-    }
-
-    async fn archive(&self, archiver: &Archiver) {
-        match self {
-            Self::Catalogue(group) => archiver.step(group).await,
-            Self::Shard(group) => archiver.step(group).await,
-        }
-    }
-
-    async fn hold_from(&self, index: u64) -> std::io::Result<()> {
-        match self {
-            Self::Catalogue(group) => group.hold_from(index).await,
-            Self::Shard(group) => group.hold_from(index).await,
-        }
-    }
-
-    async fn held_bytes(&self) -> u64 {
-        let held = match self {
-            Self::Catalogue(group) => group.held_bytes().await,
-            Self::Shard(group) => group.held_bytes().await,
-        };
-        held.unwrap_or(0)
-    }
-}
-
 async fn archive_all(groups: &[Held], archiver: &Archiver) {
     stream::iter(groups).for_each_concurrent(AT_A_TIME, |held| held.archive(archiver)).await;
 }
 
 impl Inner {
-    fn held(&self) -> Vec<Held> {
-        let catalogue = self.catalogue.get().map(|open| Held::Catalogue(open.group.clone()));
-        let shards = self.all_replicas().into_iter().map(|(_, replica)| Held::Shard(replica.group.clone()));
-        catalogue.into_iter().chain(shards).collect()
-    }
-
-    pub(super) fn held_group(&self, id: u32) -> Option<Held> {
-        self.held().into_iter().find(|held| held.id() == id)
-    }
-
     /// Archives what this node leads, until it stops.
     pub(super) async fn archive_logs(self: Arc<Self>, archiver: Arc<Archiver>) {
         let mut often = interval(OFTEN);
@@ -111,14 +41,12 @@ impl Inner {
             if busy.is_empty() {
                 often.tick().await;
             }
-            let Ok(true) = self.catalogue(|catalogue| catalogue.is_formed() && !catalogue.is_restoring()) else {
+            if !self.is_to_archive() {
                 continue;
-            };
+            }
             let all = seldom.elapsed() >= SOMETIMES;
             if all {
-                // Also where nothing can be archived.
                 seldom = Instant::now();
-                self.bound_what_is_held(&archiver).await;
                 self.note_archived(&mut noted).await;
             }
             if !begun {
@@ -135,6 +63,11 @@ impl Inner {
             self.tell_archived(archiver.to_tell(all));
             busy = led.into_iter().filter(|held| archiver.is_busy(held.id())).collect();
         }
+    }
+
+    /// A cluster is formed, and all is there that it was to begin with.
+    pub(super) fn is_to_archive(&self) -> bool {
+        matches!(self.catalogue(|catalogue| catalogue.is_formed() && !catalogue.is_restoring()), Ok(true))
     }
 
     /// Notes how far all is archived, for the next start.
@@ -170,25 +103,5 @@ impl Inner {
                 }
             }
         });
-    }
-
-    /// The disk is more important than the archive: where too much waits for it, what there is is let go of.
-    async fn bound_what_is_held(&self, archiver: &Archiver) {
-        let held = self.held();
-        let mut bytes = BTreeMap::new();
-        for group in &held {
-            bytes.insert(group.id(), group.held_bytes().await);
-        }
-        while archiver.holds_too_much(&bytes) {
-            let Some((most, _)) = bytes.iter().max_by_key(|(_, bytes)| **bytes).map(|(id, bytes)| (*id, *bytes)) else {
-                return;
-            };
-            bytes.remove(&most);
-            let Some(group) = held.iter().find(|held| held.id() == most) else { continue };
-            tracing::warn!(shard = most, "what was not archived is let go of: the disk has no more room for it");
-            if let Err(error) = group.hold_from(group.applied() + 1).await {
-                tracing::warn!(shard = most, %error, "what was not archived was not let go of");
-            }
-        }
     }
 }

@@ -7,7 +7,7 @@ use ferrymq_replication::task;
 use futures::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep};
 
-use super::{Inner, archive::Held};
+use super::{Inner, held::Held};
 use crate::{
     archiving::{Archiver, BackupState, BackupView, ShardBackup, prune},
     catalogue::CATALOGUE_GROUP,

@@ -15,6 +15,7 @@
 //! | `reconfigure.rs` | the members of the groups that this node leads |
 //! | `heal.rs` | the end of what follows damage |
 //! | `archive.rs` | what this node archives |
+//! | `held.rs` | what stays on the disk because it is not archived yet, and its bound |
 //! | `backups.rs` | backups of the cluster |
 //! | `restore.rs` | a shard of a new cluster, made of what an archive has |
 //! | `search.rs` | the search in an archive for what a new cluster begins with |
@@ -30,6 +31,7 @@ mod backups;
 mod cluster_view;
 mod declared_users;
 mod heal;
+mod held;
 mod inner;
 mod leaders;
 mod logs;

@@ -178,7 +178,8 @@ impl Node {
             inner.spawn(inner.clone().join());
         }
         if let Some(archiver) = inner.archiver.clone() {
-            inner.spawn(inner.clone().archive_logs(archiver));
+            inner.spawn(inner.clone().archive_logs(archiver.clone()));
+            inner.spawn(inner.clone().bound_what_waits(archiver));
         }
         Ok(Self(inner))
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ferrymq_archive::{Archive, Base, Destination, Place};
+use ferrymq_archive::{Archive, Base, Destination, Place, Secret};
 use ferrymq_broker::{BackupState, BackupView, RestoreOrder, RestoreTarget};
 
 use super::*;
@@ -270,6 +270,43 @@ async fn why_nothing_is_restored_is_said_again_and_again() {
             let refused = cluster.node(0).form(formation.clone()).await.unwrap_err();
             assert!(refused.to_string().contains("there is no archive of a cluster in"), "{refused}");
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_store_that_never_answers_is_let_go_of() {
+    in_time(async {
+        // Connections are made, and nothing comes.
+        let store = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let place = Place::S3 {
+            bucket: "backups".into(),
+            prefix: String::new(),
+            endpoint: Some(format!("http://{}", store.local_addr().unwrap())),
+            region: None,
+            credentials: Some(("access".into(), Secret::new("secret".into()))),
+            authorities: None,
+        };
+        let archive = Archive::new(Destination::open(place).unwrap(), "shop/orders/1", None);
+        let mut archives = archives_to(&archive);
+        archives.to = archives.to.map(|to| Archiving { most_held_bytes: SEGMENT_BYTES, ..to });
+        let cluster = Cluster::unformed(1, SEGMENT_BYTES, archives).await;
+        cluster.node(0).form(cluster.formation()).await.unwrap();
+        cluster.all_serve().await;
+        let mut client = with_queues(&cluster).await;
+        client.consume("a", 0).await;
+        for _ in 0..400 {
+            client.publish("a", &"x".repeat(100_000)).await;
+            let deliveries = client.receive(1).await;
+            client.accept(&deliveries);
+        }
+        let segments = || {
+            let files = std::fs::read_dir(cluster.directory.path().join("0/journal")).unwrap();
+            let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+            names.filter(|name| name.ends_with(".journal")).count()
+        };
+        until("what was settled is gone from the disk", || segments() <= 3).await;
+        assert!(cluster.node(0).archive_figures().unwrap().held_bytes <= SEGMENT_BYTES);
     })
     .await;
 }
