@@ -28,6 +28,7 @@
 //! | `metrics.rs` | what brokers and the operator say of themselves in figures |
 //! | `backups.rs` | a cluster is backed up, lost with its namespace, and made again of its archive |
 //! | `backup_faults.rs` | the store fails in every way while a cluster is archived, and while one is made of it |
+//! | `backup_gap.rs` | the store is away for too long: the gap is told, and no restore leads into it |
 //! | `backup_life.rs` | backups go, by hand and by retention, with what no other needs |
 //! | `backup_limits.rs` | what cannot be archived or restored is refused with a sentence |
 //! | `backup_operator.rs` | the operator is killed at each step of a backup, of its deletion and of a restore |
@@ -80,6 +81,7 @@
 
 mod archives;
 mod backup_faults;
+mod backup_gap;
 mod backup_life;
 mod backup_limits;
 mod backup_operator;
