@@ -1,7 +1,6 @@
 //! Moves from a real RabbitMQ, one node of it, to `ferrymq dev`: `tests/import`.
 
-use super::tally::Tally;
-use crate::command::command;
+use super::{tally::Tally, target};
 use crate::image::binary;
 use crate::peer::{RABBITMQ_ALONE, RABBITMQ_ALONE_MANAGEMENT};
 use crate::project::Project;
@@ -12,9 +11,8 @@ pub(super) fn run(project: &Project, name: Option<&str>, tally: &mut Tally) -> a
     // Ends when it is dropped, after the tests.
     let rabbit = RABBITMQ_ALONE.start(project)?;
     println!("test: {} at {}", rabbit.version, RABBITMQ_ALONE.uris.join(","));
-    let arguments = ["test", "--quiet", "--locked", "--package", "ferrymq", "--test", "import"];
-    let mut tests = command(&project.root, "cargo", &arguments);
-    tests.args(["--", "--include-ignored", "--test-threads", "1", "--nocapture", "--format", "pretty"]).args(name);
+    let mut tests = target(project, "import");
+    tests.args(["--test-threads", "1", "--nocapture"]).args(name);
     tests.env("FERRYMQ_RABBITMQ", RABBITMQ_ALONE.uris.join(","));
     tests.env("FERRYMQ_RABBITMQ_MANAGEMENT", RABBITMQ_ALONE_MANAGEMENT);
     tally.run(tests.env("FERRYMQ_BIN", binary))

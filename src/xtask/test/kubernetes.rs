@@ -3,9 +3,8 @@
 use std::env;
 use std::ffi::OsString;
 
-use super::tally::Tally;
+use super::{tally::Tally, target};
 use crate::cluster::{self, Cluster};
-use crate::command::command;
 use crate::image::{self, binary, megabytes};
 use crate::previous::Previous;
 use crate::project::Project;
@@ -38,9 +37,8 @@ pub(super) fn run(project: &Project, name: Option<&str>, tally: &mut Tally) -> a
             vec![("FERRYMQ_PREVIOUS_IMAGE", packed.reference.into()), ("FERRYMQ_PREVIOUS_CHARTS", charts.into())];
     }
     // One story after another, as each breaks things that the next wants whole; each says what it measured.
-    let arguments = ["test", "--quiet", "--locked", "--package", "ferrymq", "--test", "kubernetes"];
-    let mut tests = command(&project.root, "cargo", &arguments);
-    tests.args(["--", "--include-ignored", "--test-threads", "1", "--nocapture", "--format", "pretty"]).args(name);
+    let mut tests = target(project, "kubernetes");
+    tests.args(["--test-threads", "1", "--nocapture"]).args(name);
     // What the image has, on this machine: the plugin of kubectl.
     let binary = binary::build(project)?;
     let store = cluster::versitygw(project)?;

@@ -7,9 +7,10 @@ mod kubernetes;
 mod tally;
 mod unit;
 
-use std::time::Instant;
+use std::{process::Command, time::Instant};
 
 use self::tally::Tally;
+use crate::command::command;
 use crate::project::Project;
 
 /// Which tests to run.
@@ -70,4 +71,12 @@ pub(crate) fn run(project: &Project, options: &Options) -> anyhow::Result<()> {
         std::process::exit(1);
     }
     Ok(())
+}
+
+/// The tests of one target, also those that are not run without what they need. The whole workspace is named, as for the unit
+/// tests: with other features of its dependencies all of them would be compiled once more.
+fn target(project: &Project, name: &str) -> Command {
+    let mut tests = command(&project.root, "cargo", &["test", "--quiet", "--locked", "--workspace", "--test", name]);
+    tests.args(["--", "--include-ignored", "--format", "pretty"]);
+    tests
 }
