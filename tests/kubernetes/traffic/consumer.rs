@@ -52,17 +52,17 @@ async fn over(link: &Link, name: &str, consumer: u64, history: &History) -> Resu
     let options = BasicConsumeOptions::default();
     let mut deliveries = link.channel.basic_consume(name.into(), "".into(), options, FieldTable::default()).await?;
     let queue = history.queue(name);
-    let mut held: VecDeque<(MessageId, bool, Acker)> = VecDeque::new();
+    let mut held: VecDeque<(MessageId, u64, bool, Acker)> = VecDeque::new();
     while let Some(delivery) = deliveries.next().await {
         let delivery = delivery?;
-        let message = history.delivered(queue, &delivery.data, delivery.redelivered, consumer);
-        held.push_back((message, delivery.redelivered, delivery.acker));
+        let (message, number) = history.delivered(queue, &delivery.data, delivery.redelivered, consumer);
+        held.push_back((message, number, delivery.redelivered, delivery.acker));
         if held.len() <= HOLDS {
             continue;
         }
-        if let Some((message, redelivered, acker)) = held.pop_front() {
+        if let Some((message, number, redelivered, acker)) = held.pop_front() {
             if message.sequence.is_multiple_of(GIVES_BACK) && !redelivered {
-                history.given_back(queue, message, consumer);
+                history.given_back(queue, message, number, consumer);
                 acker.nack(BasicNackOptions { requeue: true, multiple: false }).await?;
             } else {
                 history.acknowledged(queue, message, consumer);

@@ -1,6 +1,6 @@
 //! What clients saw, as the checker of the simulation reads it, and how much of it there was.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -26,7 +26,8 @@ struct Seen {
     came_disturbed: BTreeSet<u64>,
     /// Pods of brokers that are disturbed.
     disturbed: BTreeSet<String>,
-    delivered: HashSet<(u32, MessageId)>,
+    /// What was delivered, and the number of the delivery that was the last of it.
+    delivered: HashMap<(u32, MessageId), u64>,
     /// Confirmed, and not delivered yet; or given back, and not delivered again yet.
     missing: HashSet<(u32, MessageId)>,
     deliveries: u64,
@@ -78,7 +79,7 @@ impl History {
             consumers: BTreeMap::new(),
             came_disturbed: BTreeSet::new(),
             disturbed: BTreeSet::new(),
-            delivered: HashSet::new(),
+            delivered: HashMap::new(),
             missing: HashSet::new(),
             deliveries: 0,
             given_back: 0,
@@ -124,7 +125,7 @@ impl History {
         let mut seen = self.seen();
         for queue in self.queues() {
             self.record(&mut seen, Event::Confirmed { queue, message });
-            if !seen.delivered.contains(&(queue, message)) {
+            if !seen.delivered.contains_key(&(queue, message)) {
                 seen.missing.insert((queue, message));
             }
         }
@@ -144,15 +145,16 @@ impl History {
         consumer
     }
 
-    /// A message came to a consumer. Panics where it is none that anybody published.
-    pub(super) fn delivered(&self, queue: u32, body: &[u8], redelivered: bool, consumer: u64) -> MessageId {
+    /// A message came to a consumer. Panics where it is none that anybody published. Gives the number of the delivery, too.
+    pub(super) fn delivered(&self, queue: u32, body: &[u8], redelivered: bool, consumer: u64) -> (MessageId, u64) {
         let message = parsed(body).unwrap_or_else(|| panic!("nobody sent this: {}", String::from_utf8_lossy(body)));
         let mut seen = self.seen();
         self.record(&mut seen, Event::Delivered { queue, message, consumer, redelivered });
         seen.deliveries += 1;
-        seen.delivered.insert((queue, message));
+        let delivery = seen.deliveries;
+        seen.delivered.insert((queue, message), delivery);
         seen.missing.remove(&(queue, message));
-        message
+        (message, delivery)
     }
 
     /// A consumer is about to acknowledge a message.
@@ -160,12 +162,15 @@ impl History {
         self.record(&mut self.seen(), Event::LetGo { queue, message, consumer });
     }
 
-    /// A consumer is about to give a message back, which is to come again.
-    pub(super) fn given_back(&self, queue: u32, message: MessageId, consumer: u64) {
+    /// A consumer is about to give a message back, which came to it by this delivery, and is to come again: unless it did
+    /// since, as the consumer's broker was out of reach. It is of whom it came to then, who may have settled it.
+    pub(super) fn given_back(&self, queue: u32, message: MessageId, delivery: u64, consumer: u64) {
         let mut seen = self.seen();
         self.record(&mut seen, Event::LetGo { queue, message, consumer });
-        seen.given_back += 1;
-        seen.missing.insert((queue, message));
+        if seen.delivered.get(&(queue, message)) == Some(&delivery) {
+            seen.given_back += 1;
+            seen.missing.insert((queue, message));
+        }
     }
 
     /// A consumer is gone.
@@ -239,11 +244,16 @@ impl History {
     pub(super) fn check(&self) -> Report {
         let seen = self.seen();
         let broken = seen.checked.check();
+        let tell = |(queue, message)| {
+            seen.checked.story_of(queue, message).iter().for_each(|line| println!("  {message}: {line}"));
+        };
         for one in broken.iter().take(3) {
             println!("broken: {one}");
-            for (queue, message) in one.about() {
-                seen.checked.story_of(queue, message).iter().for_each(|line| println!("  {message}: {line}"));
-            }
+            one.about().into_iter().for_each(tell);
+        }
+        for missing in seen.missing.iter().take(3) {
+            println!("did not come again from {}:", self.queues[missing.0 as usize]);
+            tell(*missing);
         }
         assert!(broken.is_empty(), "{} promises were broken, the first: {}", broken.len(), broken[0]);
         let confirmed = seen.publishers.values().map(|publisher| publisher.confirms.len() as u64).sum();
@@ -263,7 +273,7 @@ fn a_confirmed_message_that_never_comes_is_told() {
     assert_eq!(history.missing(), 1);
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| history.check())).is_err());
     let consumer = history.consumer("pod");
-    assert_eq!(history.delivered(0, &body(message, 32), false, consumer), message);
+    assert_eq!(history.delivered(0, &body(message, 32), false, consumer).0, message);
     assert_eq!((history.missing(), history.check()), (0, Report { confirmed: 1, repeated: 0 }));
 }
 
@@ -281,4 +291,20 @@ fn what_a_consumer_holds_may_come_again_only_where_its_broker_was_disturbed() {
     assert_eq!(history.check(), Report { confirmed: 1, repeated: 1 });
     history.delivered(0, &body(message, 32), true, history.consumer("third"));
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| history.check())).is_err());
+}
+
+#[test]
+fn what_is_given_back_is_to_come_again_unless_it_did_since() {
+    let history = History::new(&[], &["q"]);
+    let message = MessageId { producer: history.producer(), sequence: 0 };
+    let before = history.sent("p", message);
+    history.confirmed("p", message, before);
+    let [here, there] = ["here", "there"].map(|pod| history.consumer(pod));
+    let (_, first) = history.delivered(0, &body(message, 32), false, here);
+    history.disturb(&["here"]);
+    let (_, second) = history.delivered(0, &body(message, 32), true, there);
+    history.given_back(0, message, first, here);
+    assert_eq!(history.missing(), 0);
+    history.given_back(0, message, second, there);
+    assert_eq!(history.missing(), 1);
 }
