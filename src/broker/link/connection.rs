@@ -100,6 +100,11 @@ impl Asked {
         }
     }
 
+    /// The connection is lost: no answer comes over it any more, and whoever waits for one is told.
+    pub(super) fn lost(&self) {
+        self.lock().clear();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, oneshot::Sender<Result<Bytes, String>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,5 +126,21 @@ impl Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         self.asked.lock().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_waits_for_an_answer_is_told_that_the_connection_is_lost() {
+        let asked = Arc::new(Asked::default());
+        let (number, answered) = asked.ask();
+        let (_, lost) = asked.ask();
+        asked.answer(number, Ok(Bytes::from("here")));
+        asked.lost();
+        assert_eq!(answered.wait().await, Ok(Bytes::from("here")));
+        assert_eq!(lost.wait().await, Err("the connection was lost".into()));
     }
 }

@@ -179,6 +179,8 @@ async fn serve<R: Receive>(node: NodeId, socket: Stream, slot: &Slot, receiver: 
         error = read_answers(&mut input, &out, &asked) => error,
     };
     put(None);
+    // Behind that: nobody asks over this connection any more.
+    asked.lost();
     if let Some(receiver) = receiver {
         receiver.reachable(node, false);
     }
