@@ -28,6 +28,8 @@ struct Seen {
     disturbed: BTreeSet<String>,
     /// What was delivered, and the number of the delivery that was the last of it.
     delivered: HashMap<(u32, MessageId), u64>,
+    /// What somebody acknowledged: it need not come again, whoever else gives it back.
+    acknowledged: HashSet<(u32, MessageId)>,
     /// Confirmed, and not delivered yet; or given back, and not delivered again yet.
     missing: HashSet<(u32, MessageId)>,
     deliveries: u64,
@@ -80,6 +82,7 @@ impl History {
             came_disturbed: BTreeSet::new(),
             disturbed: BTreeSet::new(),
             delivered: HashMap::new(),
+            acknowledged: HashSet::new(),
             missing: HashSet::new(),
             deliveries: 0,
             given_back: 0,
@@ -159,15 +162,20 @@ impl History {
 
     /// A consumer is about to acknowledge a message.
     pub(super) fn acknowledged(&self, queue: u32, message: MessageId, consumer: u64) {
-        self.record(&mut self.seen(), Event::LetGo { queue, message, consumer });
+        let mut seen = self.seen();
+        self.record(&mut seen, Event::LetGo { queue, message, consumer });
+        seen.acknowledged.insert((queue, message));
+        seen.missing.remove(&(queue, message));
     }
 
-    /// A consumer is about to give a message back, which came to it by this delivery, and is to come again: unless it did
-    /// since, as the consumer's broker was out of reach. It is of whom it came to then, who may have settled it.
+    /// A consumer is about to give a message back, which came to it by this delivery, and is to come again. Unless it did
+    /// since, as the consumer's broker was out of reach: it is of whom it came to then. Or unless somebody acknowledged it,
+    /// to a leader that was lost: the one after it may hand it out before it learns of that.
     pub(super) fn given_back(&self, queue: u32, message: MessageId, delivery: u64, consumer: u64) {
         let mut seen = self.seen();
         self.record(&mut seen, Event::LetGo { queue, message, consumer });
-        if seen.delivered.get(&(queue, message)) == Some(&delivery) {
+        let is_of_another = seen.delivered.get(&(queue, message)) != Some(&delivery);
+        if !is_of_another && !seen.acknowledged.contains(&(queue, message)) {
             seen.given_back += 1;
             seen.missing.insert((queue, message));
         }
@@ -294,7 +302,7 @@ fn what_a_consumer_holds_may_come_again_only_where_its_broker_was_disturbed() {
 }
 
 #[test]
-fn what_is_given_back_is_to_come_again_unless_it_did_since() {
+fn what_is_given_back_is_to_come_again_unless_it_did_since_or_is_acknowledged() {
     let history = History::new(&[], &["q"]);
     let message = MessageId { producer: history.producer(), sequence: 0 };
     let before = history.sent("p", message);
@@ -307,4 +315,8 @@ fn what_is_given_back_is_to_come_again_unless_it_did_since() {
     assert_eq!(history.missing(), 0);
     history.given_back(0, message, second, there);
     assert_eq!(history.missing(), 1);
+    let (_, third) = history.delivered(0, &body(message, 32), true, there);
+    history.acknowledged(0, message, here);
+    history.given_back(0, message, third, there);
+    assert_eq!(history.missing(), 0, "it is acknowledged");
 }
