@@ -174,8 +174,8 @@ impl History {
     pub(super) fn given_back(&self, queue: u32, message: MessageId, delivery: u64, consumer: u64) {
         let mut seen = self.seen();
         self.record(&mut seen, Event::LetGo { queue, message, consumer });
-        let is_of_another = seen.delivered.get(&(queue, message)) != Some(&delivery);
-        if !is_of_another && !seen.acknowledged.contains(&(queue, message)) {
+        let is_last = seen.delivered.get(&(queue, message)) == Some(&delivery);
+        if is_last && !seen.acknowledged.contains(&(queue, message)) {
             seen.given_back += 1;
             seen.missing.insert((queue, message));
         }
@@ -272,12 +272,18 @@ impl History {
     }
 }
 
-#[test]
-fn a_confirmed_message_that_never_comes_is_told() {
-    let history = History::new(&["q"], &[]);
+/// A message that was published and confirmed.
+fn confirmed(history: &History) -> MessageId {
     let message = MessageId { producer: history.producer(), sequence: 0 };
     let before = history.sent("p", message);
     history.confirmed("p", message, before);
+    message
+}
+
+#[test]
+fn a_confirmed_message_that_never_comes_is_told() {
+    let history = History::new(&["q"], &[]);
+    let message = confirmed(&history);
     assert_eq!(history.missing(), 1);
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| history.check())).is_err());
     let consumer = history.consumer("pod");
@@ -288,9 +294,7 @@ fn a_confirmed_message_that_never_comes_is_told() {
 #[test]
 fn what_a_consumer_holds_may_come_again_only_where_its_broker_was_disturbed() {
     let history = History::new(&[], &["q"]);
-    let message = MessageId { producer: history.producer(), sequence: 0 };
-    let before = history.sent("p", message);
-    history.confirmed("p", message, before);
+    let message = confirmed(&history);
     let [here, there] = ["here", "there"].map(|pod| history.consumer(pod));
     history.delivered(0, &body(message, 32), false, here);
     history.disturb(&["here"]);
@@ -304,9 +308,7 @@ fn what_a_consumer_holds_may_come_again_only_where_its_broker_was_disturbed() {
 #[test]
 fn what_is_given_back_is_to_come_again_unless_it_did_since_or_is_acknowledged() {
     let history = History::new(&[], &["q"]);
-    let message = MessageId { producer: history.producer(), sequence: 0 };
-    let before = history.sent("p", message);
-    history.confirmed("p", message, before);
+    let message = confirmed(&history);
     let [here, there] = ["here", "there"].map(|pod| history.consumer(pod));
     let (_, first) = history.delivered(0, &body(message, 32), false, here);
     history.disturb(&["here"]);

@@ -433,15 +433,11 @@ async fn a_node_that_is_gone_again_before_it_was_filled_keeps_nobody_waiting() {
         cluster.nodes[2] = Some(Node::start(cluster.settings(2), elsewhere).await.unwrap());
         until("it is taken in", || cluster.node(2).membership().is_some()).await;
         let (_, never_filled) = cluster.node(2).membership().unwrap();
-        while cluster
-            .node(0)
-            .cluster()
-            .await
-            .unwrap()
-            .shards
-            .iter()
-            .any(|shard| !shard.placed_on.contains(&never_filled))
-        {
+        let is_placed_everywhere = async || {
+            let view = cluster.node(0).cluster().await.unwrap();
+            view.shards.iter().all(|shard| shard.placed_on.contains(&never_filled))
+        };
+        while !is_placed_everywhere().await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         cluster.lose_data(2).await;
