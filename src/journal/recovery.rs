@@ -74,7 +74,7 @@ pub fn is_journal(disk: &dyn Disk, directory: &Path) -> io::Result<bool> {
 /// Goes through the indexes of all segments but the last, and through the last and those without an index; and makes the
 /// tail fit to be appended to. Changes nothing where it fails.
 pub(crate) fn recover(disk: &dyn Disk, directory: &Path, visit: &mut Visit<'_>) -> Result<Recovered, OpenError> {
-    let listing = Listing::read(disk, directory)?;
+    let mut listing = Listing::read(disk, directory)?;
     if let Some(segment) = listing.gaps().next() {
         return Err(OpenError::Missing { segment, path: layout::segment_path(directory, segment) });
     }
@@ -109,20 +109,17 @@ pub(crate) fn recover(disk: &dyn Disk, directory: &Path, visit: &mut Visit<'_>) 
     for outcome in removed.chain(unfinished) {
         outcome.map_err(|source| failed("remove an index from", directory, source))?;
     }
-    let spares = if segments.is_empty() { remove_spares(disk, directory, listing.spares)? } else { listing.spares };
+    // Where a journal begins, numbers begin as well: a file that a journal before it left may hold records of a segment 1,
+    // which would be taken for those of the new one.
+    if segments.is_empty() {
+        for spare in listing.spares.drain(..) {
+            let path = layout::spare_path(directory, spare);
+            disk.remove(&path).map_err(|source| failed("remove", &path, source))?;
+        }
+    }
     // What a process that was killed renamed is made to last before anything builds on it.
     disk.sync_directory(directory).map_err(|source| failed("sync", directory, source))?;
-    Ok(Recovered { segments, spares })
-}
-
-/// Where a journal begins, numbers begin as well: a file that a journal before it left may hold records of a segment 1, which
-/// would be taken for those of the new one. Gives the spares that are left, which are none.
-fn remove_spares(disk: &dyn Disk, directory: &Path, spares: Vec<u64>) -> Result<Vec<u64>, OpenError> {
-    for spare in spares {
-        let path = layout::spare_path(directory, spare);
-        disk.remove(&path).map_err(|source| failed("remove", &path, source))?;
-    }
-    Ok(Vec::new())
+    Ok(Recovered { segments, spares: listing.spares })
 }
 
 /// Makes durable what was read at the tail, and removes what must not be read there later.
