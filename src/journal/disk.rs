@@ -34,6 +34,11 @@ pub trait Disk: Debug + Send + Sync + 'static {
     /// Makes durable which names are in a directory.
     fn sync_directory(&self, directory: &Path) -> io::Result<()>;
 
+    /// Bytes that are free where a directory is; none where that is not known.
+    fn free_bytes(&self, _directory: &Path) -> Option<u64> {
+        None
+    }
+
     /// Takes a lock on a file, which is made where it is missing, for as long as what is returned lives.
     /// [`io::ErrorKind::WouldBlock`] where another holds it, in this process or in another one.
     fn lock(&self, path: &Path) -> io::Result<DiskLock>;

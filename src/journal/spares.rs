@@ -15,7 +15,16 @@ use crate::{
 };
 
 /// Files that are kept; what is dead beyond these is removed.
-const MAX_SPARES: usize = 4;
+const KEPT: usize = 4;
+
+/// Files that are kept at most, where segments die and are taken many at a time: to allocate one takes as long as to fill it.
+const MOST_KEPT: usize = 16;
+
+/// Beyond [`KEPT`], a file is kept only where this many times as much is free as all of them take.
+const FREE_TIMES: u64 = 4;
+
+/// For so long nobody takes one until no more than [`KEPT`] are kept again.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// How long after a failure for want of space it is tried again, while nobody asks.
 const RETRY: Duration = Duration::from_millis(200);
@@ -39,10 +48,14 @@ pub(crate) struct Spares {
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Stock {
     ready: Vec<Spare>,
     dead: VecDeque<SegmentFile>,
+    /// Files that are kept now.
+    kept: usize,
+    /// Dead ones that were removed, and not missed yet.
+    removed: usize,
     next_number: u64,
     /// The writer waits for a spare.
     wanted: bool,
@@ -54,6 +67,8 @@ struct Stock {
 enum Job {
     Recycle(SegmentFile),
     Make,
+    /// Nobody needs as many.
+    Remove(Vec<Spare>),
 }
 
 impl Stock {
@@ -67,6 +82,22 @@ impl Stock {
         }
         (self.ready.is_empty() && (self.wanted || !self.short || again)).then_some(Job::Make)
     }
+
+    /// One was made: it need not have been, where one was removed before.
+    fn made(&mut self, spare: Spare) {
+        self.ready.push(spare);
+        self.short = false;
+        if self.removed > 0 {
+            self.removed -= 1;
+            self.kept = MOST_KEPT.min(self.kept + 1);
+        }
+    }
+
+    /// For long nobody took one.
+    fn idle(&mut self) -> Option<Job> {
+        (self.kept, self.removed) = (KEPT, 0);
+        (self.ready.len() > KEPT).then(|| Job::Remove(self.ready.split_off(KEPT)))
+    }
 }
 
 impl Spares {
@@ -74,12 +105,14 @@ impl Spares {
     pub(crate) fn new(disk: Arc<dyn Disk>, directory: &Path, bytes: u64, found: &[u64]) -> io::Result<Self> {
         let by_hand = disk.hand().is_some();
         let next_number = found.last().map_or(1, |last| last.saturating_add(1));
-        let mut stock = Stock { next_number, ..Stock::default() };
+        let (ready, dead) = (Vec::new(), VecDeque::new());
+        let mut stock =
+            Stock { ready, dead, kept: KEPT, removed: 0, next_number, wanted: false, short: false, stopped: false };
         for number in found {
             let path = layout::spare_path(directory, *number);
             let file = disk.open(&path)?;
             // One of another length was being made when the process died, or is of a time with other options.
-            if stock.ready.len() < MAX_SPARES && file.length()? == bytes {
+            if stock.ready.len() < KEPT && file.length()? == bytes {
                 stock.ready.push(Spare { path, file });
             } else {
                 disk.remove(&path)?;
@@ -174,11 +207,7 @@ impl Spares {
         match job {
             Job::Recycle(segment) => self.clear_away(segment)?,
             Job::Make => match self.make().map_err(WriteError::from_write) {
-                Ok(spare) => {
-                    let mut stock = self.lock();
-                    stock.ready.push(spare);
-                    stock.short = false;
-                }
+                Ok(spare) => self.lock().made(spare),
                 Err(WriteError::StorageFull) => {
                     let mut stock = self.lock();
                     if !stock.short {
@@ -189,6 +218,12 @@ impl Spares {
                 }
                 Err(WriteError::Fatal(error)) => return Err(error),
             },
+            Job::Remove(spares) => {
+                for spare in spares {
+                    self.disk.remove(&spare.path)?;
+                }
+                self.disk.sync_directory(&self.directory)?;
+            }
         }
         self.changed.notify_all();
         Ok(())
@@ -208,18 +243,34 @@ impl Spares {
                 let (guard, timeout) = self.changed.wait_timeout(stock, RETRY).unwrap_or_else(PoisonError::into_inner);
                 stock = guard;
                 waited = timeout.timed_out();
+            } else if stock.ready.len() > KEPT {
+                let (guard, timeout) = self.changed.wait_timeout(stock, IDLE).unwrap_or_else(PoisonError::into_inner);
+                stock = guard;
+                if let Some(job) = timeout.timed_out().then(|| stock.idle()).flatten() {
+                    return Some(job);
+                }
             } else {
                 stock = self.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
             }
         }
     }
 
+    /// Whether one more is kept, of the same length as all.
+    fn keeps_another(&self) -> bool {
+        let mut stock = self.lock();
+        let more = stock.ready.len();
+        let all = self.bytes.saturating_mul(more as u64 + 1);
+        let room = || self.disk.free_bytes(&self.directory).is_some_and(|free| free / FREE_TIMES > all);
+        let keeps = more < KEPT || (more < stock.kept && room());
+        stock.removed += usize::from(!keeps);
+        keeps
+    }
+
     /// The names are synced one by one: after a power loss no segment may be missing between two others.
     fn clear_away(&self, segment: SegmentFile) -> io::Result<()> {
         // Before its segment: one that is left alone means nothing, and is removed when the journal is opened.
         index::remove(&*self.disk, &self.directory, segment.number)?;
-        let keep = self.lock().ready.len() < MAX_SPARES && segment.capacity == self.bytes;
-        if keep {
+        if segment.capacity == self.bytes && self.keeps_another() {
             let path = layout::spare_path(&self.directory, self.number());
             self.disk.rename(&segment.path, &path)?;
             self.disk.sync_directory(&self.directory)?;
@@ -256,5 +307,63 @@ impl Spares {
 
     fn lock(&self) -> MutexGuard<'_, Stock> {
         self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::SystemDisk;
+
+    const BYTES: u64 = 4096;
+
+    /// Makes segments of as many, which die at once.
+    fn use_up(spares: &Spares, count: usize) {
+        let segment = |number| {
+            spares.turn(false).unwrap();
+            let Spare { path, file } = spares.lock().ready.pop().unwrap();
+            SegmentFile { number, path, file, capacity: BYTES, previous_end: 0 }
+        };
+        let segments = (0..count as u64).map(segment).collect();
+        spares.recycle(segments);
+        spares.turn(false).unwrap();
+    }
+
+    #[test]
+    fn as_many_are_kept_as_die_and_are_taken_together_for_as_long_as_that_is_so() {
+        let directory = TempDir::new().unwrap();
+        let spares = Spares::new(Arc::new(SystemDisk), directory.path(), BYTES, &[]).unwrap();
+        let files = || std::fs::read_dir(directory.path()).unwrap().count();
+        use_up(&spares, 9);
+        assert_eq!(files(), KEPT);
+        for _ in 0..3 {
+            use_up(&spares, 9);
+            assert_eq!((spares.lock().kept, files()), (9, 9), "none is made that was there before");
+        }
+        use_up(&spares, 50);
+        use_up(&spares, 50);
+        assert_eq!(files(), MOST_KEPT);
+        let surplus = spares.lock().idle().unwrap();
+        spares.do_job(surplus).unwrap();
+        assert_eq!((spares.lock().kept, files()), (KEPT, KEPT));
+        assert!(spares.lock().idle().is_none());
+    }
+
+    #[test]
+    fn on_a_disk_that_is_short_of_space_few_are_kept() {
+        let directory = TempDir::new().unwrap();
+        let free = SystemDisk.free_bytes(directory.path()).unwrap();
+        let spares = Spares::new(Arc::new(SystemDisk), directory.path(), free, &[]).unwrap();
+        let mut stock = spares.lock();
+        (stock.kept, stock.removed) = (MOST_KEPT, 0);
+        drop(stock);
+        for _ in 0..KEPT {
+            assert!(spares.keeps_another());
+            let file = SystemDisk.create(&directory.path().join("spare")).unwrap();
+            spares.lock().ready.push(Spare { path: directory.path().join("spare"), file });
+        }
+        assert!(!spares.keeps_another());
     }
 }

@@ -73,6 +73,11 @@ impl Disk for SystemDisk {
         File::open(directory)?.sync_all()
     }
 
+    fn free_bytes(&self, directory: &Path) -> Option<u64> {
+        let found = rustix::fs::statvfs(directory).ok()?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     fn lock(&self, path: &Path) -> io::Result<DiskLock> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         file.try_lock().map_err(io::Error::from)?;
