@@ -1,9 +1,8 @@
 //! The objects of one cluster, by what they are.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::TryStreamExt as _;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::task::spawn_blocking;
 
 use crate::{
     Backup, Base, ClusterRecord, Destination, DestinationError, Key, LogPart, NeededEntry, Put, Trouble, base,
@@ -90,7 +89,7 @@ impl Archive {
     ///
     /// [`ArchiveError`].
     pub async fn put_log(&self, part: LogPart) -> Result<Put, ArchiveError> {
-        self.put(self.name_of_log(part.group, part.first), move || part.pack()).await
+        self.put(self.name_of_log(part.group, part.first), move |out| part.pack(out)).await
     }
 
     /// The first indexes of the parts of a shard's log that begin with this index or behind it, in order.
@@ -171,7 +170,7 @@ impl Archive {
         number: u32,
         entries: Vec<NeededEntry>,
     ) -> Result<Put, ArchiveError> {
-        self.put(self.name_of_base_part(group, id, number), move || base::pack_entries(&entries)).await
+        self.put(self.name_of_base_part(group, id, number), move |out| base::pack_entries(&entries, out)).await
     }
 
     /// Writes a part of a base: of its state.
@@ -180,7 +179,7 @@ impl Archive {
     ///
     /// [`ArchiveError`].
     pub async fn put_base_state(&self, group: u32, id: &str, number: u32, part: Bytes) -> Result<Put, ArchiveError> {
-        self.put(self.name_of_base_part(group, id, number), || part).await
+        self.put(self.name_of_base_part(group, id, number), move |out| out.extend_from_slice(&part)).await
     }
 
     /// A part of a base that has entries.
@@ -307,9 +306,9 @@ impl Archive {
         self.get_json(&self.name_of_cluster()).await
     }
 
-    async fn put(&self, name: String, pack: impl FnOnce() -> Bytes + Send + 'static) -> Result<Put, ArchiveError> {
+    async fn put(&self, name: String, pack: impl FnOnce(&mut BytesMut) + Send + 'static) -> Result<Put, ArchiveError> {
         let (key, named) = (self.key.clone(), name.clone());
-        let sealed = sealing(move |tools| sealed::seal(&named, &pack(), key.as_ref(), tools)).await;
+        let sealed = sealing(move |tools| sealed::seal(&named, pack, key.as_ref(), tools)).await;
         let object =
             sealed.ok_or_else(|| ObjectError { name: name.clone(), problem: Problem::Failed("compression") })??;
         Ok(self.destination.put_new(&name, object).await?)
@@ -318,9 +317,9 @@ impl Archive {
     async fn get(&self, name: &str) -> Result<Bytes, ArchiveError> {
         let object = self.destination.get(name).await?;
         let (key, named) = (self.key.clone(), name.to_owned());
-        let opened = spawn_blocking(move || sealed::open(&named, &object, key.as_ref())).await;
-        let failed = |_| ObjectError { name: name.to_owned(), problem: Problem::Failed("decompression") };
-        Ok(opened.map_err(failed)??)
+        let opened = sealing(move |_| sealed::open(&named, &object, key.as_ref())).await;
+        let failed = || ObjectError { name: name.to_owned(), problem: Problem::Failed("decompression") };
+        Ok(opened.ok_or_else(failed)??)
     }
 
     async fn put_json(&self, name: String, value: &impl Serialize) -> Result<Put, ArchiveError> {
@@ -328,7 +327,7 @@ impl Archive {
             name: name.clone(),
             problem: Problem::Incomprehensible(error.to_string()),
         })?;
-        self.put(name, || content.into()).await
+        self.put(name, move |out| out.extend_from_slice(&content)).await
     }
 
     async fn get_json<T: DeserializeOwned>(&self, name: &str) -> Result<T, ArchiveError> {

@@ -69,13 +69,12 @@ impl Base {
 pub type NeededEntry = (u64, Bytes);
 
 /// Entries as a part of a base.
-pub(crate) fn pack_entries(entries: &[NeededEntry]) -> Bytes {
-    let mut out = BytesMut::with_capacity(entries.iter().map(|(_, record)| 12 + record.len()).sum());
+pub(crate) fn pack_entries(entries: &[NeededEntry], out: &mut BytesMut) {
+    out.reserve(entries.iter().map(|(_, record)| 12 + record.len()).sum());
     for (index, record) in entries {
         out.write_u64(*index);
         out.write_bytes(record);
     }
-    out.freeze()
 }
 
 pub(crate) fn unpack_entries(content: Bytes) -> Result<Vec<NeededEntry>, Malformed> {
@@ -97,7 +96,9 @@ mod tests {
         #[test]
         fn entries_come_back(entries: Vec<(u64, Vec<u8>)>) {
             let entries: Vec<NeededEntry> = entries.into_iter().map(|(index, record)| (index, record.into())).collect();
-            prop_assert_eq!(unpack_entries(pack_entries(&entries)).unwrap(), entries);
+            let mut out = BytesMut::new();
+            pack_entries(&entries, &mut out);
+            prop_assert_eq!(unpack_entries(out.freeze()).unwrap(), entries);
         }
 
         #[test]

@@ -48,8 +48,8 @@ impl LogPart {
         ENTRY_BYTES + entry.command.as_ref().map_or(0, Bytes::len)
     }
 
-    pub(crate) fn pack(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(24 + self.entries.iter().map(Self::bytes_of).sum::<usize>());
+    pub(crate) fn pack(&self, out: &mut BytesMut) {
+        out.reserve(24 + self.entries.iter().map(Self::bytes_of).sum::<usize>());
         out.write_u32(self.group);
         out.write_u64(self.first);
         out.write_u64(self.term_before);
@@ -60,7 +60,6 @@ impl LogPart {
             out.write_u8(u8::from(command.is_some()));
             out.write_bytes(command.as_deref().unwrap_or_default());
         }
-        out.freeze()
     }
 
     pub(crate) fn unpack(content: Bytes) -> Result<Self, Malformed> {
@@ -92,17 +91,23 @@ mod tests {
 
     use super::*;
 
+    fn packed(part: &LogPart) -> Bytes {
+        let mut out = BytesMut::new();
+        part.pack(&mut out);
+        out.freeze()
+    }
+
     #[test]
     fn terms_never_go_back_and_nothing_is_left_over() {
         let entry = |term| Entry { term, time: 7, command: Some(Bytes::from_static(b"publish")) };
         let part = LogPart { group: 3, first: 10, term_before: 4, entries: vec![entry(4), entry(5)] };
         assert_eq!(part.next(), 12);
-        assert_eq!(LogPart::unpack(part.pack()).unwrap(), part);
+        assert_eq!(LogPart::unpack(packed(&part)).unwrap(), part);
         let back = LogPart { entries: vec![entry(5), entry(4)], ..part.clone() };
-        assert_eq!(LogPart::unpack(back.pack()), Err(Malformed::Unknown { field: "term", value: 4 }));
+        assert_eq!(LogPart::unpack(packed(&back)), Err(Malformed::Unknown { field: "term", value: 4 }));
         let before = LogPart { term_before: 5, ..part.clone() };
-        assert_eq!(LogPart::unpack(before.pack()), Err(Malformed::Unknown { field: "term", value: 4 }));
-        let more = [&*part.pack(), b"more"].concat();
+        assert_eq!(LogPart::unpack(packed(&before)), Err(Malformed::Unknown { field: "term", value: 4 }));
+        let more = [&*packed(&part), b"more"].concat();
         assert!(LogPart::unpack(more.into()).unwrap_err().to_string().contains("after the last entry"));
     }
 
@@ -122,8 +127,8 @@ mod tests {
         #[test]
         fn any_part_comes_back(group: u32, first: u64, entries in entries()) {
             let part = LogPart { group, first, term_before: 0, entries };
-            prop_assert_eq!(part.pack().len(), 24 + part.entries.iter().map(LogPart::bytes_of).sum::<usize>());
-            prop_assert_eq!(LogPart::unpack(part.pack()).unwrap(), part);
+            prop_assert_eq!(packed(&part).len(), 24 + part.entries.iter().map(LogPart::bytes_of).sum::<usize>());
+            prop_assert_eq!(LogPart::unpack(packed(&part)).unwrap(), part);
         }
 
         #[test]

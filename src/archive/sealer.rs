@@ -1,5 +1,5 @@
-//! The one thread that packs, compresses and encrypts. It keeps what it needs for that; done by whichever threads are idle,
-//! each of them would keep as much.
+//! The one thread that packs, compresses and encrypts, and back. It keeps what it needs for that; done by whichever threads are
+//! idle, each of them would keep as much.
 
 use std::{
     sync::{OnceLock, mpsc},
