@@ -8,6 +8,7 @@ use openraft::type_config::async_runtime::watch::WatchReceiver as _;
 
 use crate::{
     blocking::blocking,
+    disk_reader::reading,
     group::Group,
     log::{GroupLog, KeptEntry},
     machine::Machine,
@@ -57,7 +58,7 @@ impl Base {
     /// The disk failed.
     pub async fn entries(&self, from: u64, limit: usize) -> io::Result<Vec<KeptEntry>> {
         let (log, (_, upto)) = (self.log.clone(), self.last());
-        blocking(move || log.needed(from, upto, limit)).await
+        reading(move || log.needed(from, upto, limit)).await
     }
 
     /// At most so many bytes of the state from there on; none at its end.
@@ -67,7 +68,7 @@ impl Base {
     /// The disk failed.
     pub async fn state(&self, at: u64, most: usize) -> io::Result<Bytes> {
         let saved = self.snapshot.snapshot.clone();
-        blocking(move || saved.read(at, most)).await
+        reading(move || saved.read(at, most)).await
     }
 }
 
@@ -84,7 +85,7 @@ impl<M: Machine> Group<M> {
             return self.log.read_whole(found);
         }
         let log = self.log.clone();
-        blocking(move || log.read_whole(found)).await
+        reading(move || log.read_whole(found)).await
     }
 
     /// About how many bytes of entries `committed` would give, and the first entry that is not counted. From the index

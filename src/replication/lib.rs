@@ -21,6 +21,7 @@
 //! | `verify.rs` | [`verify_snapshots`]: looks at snapshots offline |
 //! | `network.rs` | [`Transport`], and the messages between replicas |
 //! | `codec.rs` | entries, votes and messages as bytes: our own, versioned |
+//! | `disk_reader.rs` | [`DiskReader`]: threads that read much of the disk |
 //! | `task.rs` | tasks and the time of day, as tokio has them or as a simulation does |
 //! | `simulation/` | what a simulation puts in their place, and promises that are broken on purpose |
 //! | `types.rs` | names for openraft's types, which leave this crate nowhere |
@@ -32,6 +33,7 @@ mod archived;
 mod blocking;
 mod codec;
 mod damage;
+mod disk_reader;
 mod group;
 mod incoming;
 mod kept;
@@ -52,6 +54,7 @@ mod verify;
 
 pub use archived::{Base, Committed, LogEntry};
 pub use damage::Damage;
+pub use disk_reader::DiskReader;
 pub use group::{Group, GroupView, Leadership, Pending, ProposeError, ReconfigureError, Timing};
 pub use machine::{Applied, Machine};
 pub use network::{Lane, Transport, TransportError};

@@ -15,8 +15,8 @@ use openraft::{
 };
 
 use crate::{
-    blocking::blocking,
     codec,
+    disk_reader::reading,
     log::{GroupLog, KeptEntry},
     log_index,
     state::Saved,
@@ -139,7 +139,7 @@ impl Connection {
         }
         loop {
             let (log, from) = (self.log.clone(), have.saturating_add(1));
-            let entries = blocking(move || log.needed(from, upto, CHUNK)).await;
+            let entries = reading(move || log.needed(from, upto, CHUNK)).await;
             let entries = entries.map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
             let Some((last, _)) = entries.last() else { break };
             have = *last;
@@ -152,7 +152,7 @@ impl Connection {
         let mut offset = 0;
         loop {
             let saved = snapshot.snapshot.clone();
-            let chunk = blocking(move || saved.read(offset, CHUNK)).await;
+            let chunk = reading(move || saved.read(offset, CHUNK)).await;
             let chunk = chunk.map_err(|error| RPCError::Network(NetworkError::new(&error)))?;
             let last = offset + chunk.len() as u64 == snapshot.snapshot.length();
             let put = |out: &mut BytesMut| {

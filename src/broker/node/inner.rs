@@ -9,7 +9,7 @@ use std::{
 };
 
 use ferrymq_core::{Event, EventSender, Refusal};
-use ferrymq_replication::{Group, NodeId, Store, task};
+use ferrymq_replication::{DiskReader, Group, NodeId, Store, task};
 use tokio::{
     sync::{Semaphore, watch},
     task::{AbortHandle, JoinSet},
@@ -26,7 +26,7 @@ use crate::{
     identity::{Identity, IdentityError, IdentityFile, Membership},
     link::{Hello, Links},
     refusal::unavailable,
-    shard::{Reader, Replica},
+    shard::Replica,
 };
 
 /// Logs that are read from other nodes at a time.
@@ -43,7 +43,7 @@ pub(crate) struct Inner {
     pub(super) catalogue: OnceLock<OpenCatalogue>,
     pub(super) replicas: RwLock<HashMap<u32, Arc<Replica>>>,
     pub(super) leaders: Leaders,
-    pub(super) reader: Reader,
+    pub(super) reader: DiskReader,
     /// How many logs are read from other nodes at a time: each takes one of the requests that those answer at a time.
     pub(super) distant_reads: Semaphore,
     outboxes: RwLock<HashMap<u32, Arc<Outbox>>>,
@@ -82,7 +82,7 @@ pub(super) struct OpenCatalogue {
 }
 
 impl Inner {
-    pub(super) fn new(settings: Settings, opened: Opened, reader: Reader) -> Arc<Self> {
+    pub(super) fn new(settings: Settings, opened: Opened, reader: DiskReader) -> Arc<Self> {
         let Opened { store, file, identity, damage } = opened;
         let archiver = settings.archiving.clone().map(|archiving| Arc::new(Archiver::new(archiving)));
         if archiver.is_some() {

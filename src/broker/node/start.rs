@@ -9,7 +9,7 @@ use std::{
 
 use ferrymq_core::Event;
 use ferrymq_journal::{Disk, Options};
-use ferrymq_replication::{Damage, OpenError, Timing};
+use ferrymq_replication::{Damage, DiskReader, OpenError, Timing};
 use tokio::{
     sync::watch,
     time::{Instant, interval, timeout},
@@ -24,7 +24,6 @@ use crate::{
     data::{self, SetAsideError},
     identity::IdentityError,
     link::{Listener, Network, listen},
-    shard::Reader,
 };
 
 /// How long handing over may take.
@@ -163,7 +162,7 @@ impl Node {
     /// [`StartError`]: its data cannot be opened.
     pub async fn start(settings: Settings, links: impl Listener) -> Result<Self, StartError> {
         let opened = data::open_when_free(&settings).await?;
-        let reader = Reader::start().map_err(StartError::Reader)?;
+        let reader = DiskReader::start("log-reader").map_err(StartError::Reader)?;
         let inner = Inner::new(settings, opened, reader);
         tracing::info!(node = inner.id(), uuid = inner.identity().uuid, run = inner.run(), "starts");
         inner.spawn(listen(links, inner.clone()));

@@ -9,14 +9,14 @@ use std::{collections::HashMap, time::Duration};
 use bytes::{Bytes, BytesMut};
 use ferrymq_core::LogPosition;
 use ferrymq_queue::{Effect, Effects, OpenedEntry, Place, QueueId, ShardMachine};
-use ferrymq_replication::Group;
+use ferrymq_replication::{DiskReader, Group};
 use ferrymq_wire::{Malformed, Reader as Fields, Write};
 use tokio::{
     sync::{oneshot, watch},
     time::{Instant, timeout_at},
 };
 
-use super::{Reader, Replica, ShardState, bodies::Bodies};
+use super::{Replica, ShardState, bodies::Bodies};
 
 /// Bytes of the messages of one answer; one bigger message may be, alone.
 const BATCH_BYTES: u64 = 256 << 10;
@@ -158,7 +158,7 @@ impl ShardState {
 
 impl Replica {
     /// Reads messages of a log that this replica has applied.
-    pub(crate) async fn read_log(&self, reader: &Reader, read: &LogRead) -> LogBatch {
+    pub(crate) async fn read_log(&self, reader: &DiskReader, read: &LogRead) -> LogBatch {
         let until = Instant::now() + read.wait;
         let mut changes = self.group.machine().logs.changes(read.queue);
         loop {

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use ferrymq_queue::{Place, QueueId};
-use ferrymq_replication::{Group, NodeId, task};
+use ferrymq_replication::{DiskReader, Group, NodeId, task};
 use tokio::{sync::Mutex, task::JoinSet};
 
-use super::{Intake, Reader, ShardState, intake::Answers};
+use super::{Intake, ShardState, intake::Answers};
 
 /// Who hears of a change of leader.
 pub(crate) trait OnLeader: Send + Sync + 'static {
@@ -46,7 +46,7 @@ impl Replica {
     }
 
     /// Reads entries of the log for the leader of this term.
-    pub(crate) fn read(&self, reader: &Reader, term: u64, entries: Vec<u64>) {
+    pub(crate) fn read(&self, reader: &DiskReader, term: u64, entries: Vec<u64>) {
         let group = self.group.clone();
         reader.read(move || {
             // Where it is gone, so is what it was wanted for; where it cannot be read, the node stops.
