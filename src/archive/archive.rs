@@ -7,7 +7,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Backup, Base, ClusterRecord, Destination, DestinationError, Key, LogPart, NeededEntry, Put, Trouble, base,
     sealed::{self, ObjectError, Problem},
-    sealer::sealing,
+    sealer::on_its_thread,
 };
 
 /// The archive of one cluster. Cheap to clone.
@@ -308,7 +308,7 @@ impl Archive {
 
     async fn put(&self, name: String, pack: impl FnOnce(&mut BytesMut) + Send + 'static) -> Result<Put, ArchiveError> {
         let (key, named) = (self.key.clone(), name.clone());
-        let sealed = sealing(move |tools| sealed::seal(&named, pack, key.as_ref(), tools)).await;
+        let sealed = on_its_thread(move |tools| sealed::seal(&named, pack, key.as_ref(), tools)).await;
         let object =
             sealed.ok_or_else(|| ObjectError { name: name.clone(), problem: Problem::Failed("compression") })??;
         Ok(self.destination.put_new(&name, object).await?)
@@ -317,7 +317,7 @@ impl Archive {
     async fn get(&self, name: &str) -> Result<Bytes, ArchiveError> {
         let object = self.destination.get(name).await?;
         let (key, named) = (self.key.clone(), name.to_owned());
-        let opened = sealing(move |_| sealed::open(&named, &object, key.as_ref())).await;
+        let opened = on_its_thread(move |_| sealed::open(&named, &object, key.as_ref())).await;
         let failed = || ObjectError { name: name.to_owned(), problem: Problem::Failed("decompression") };
         Ok(opened.ok_or_else(failed)??)
     }

@@ -14,7 +14,7 @@
 //! | `digest.rs` | [`StateDigest`]: by which a state is known again |
 //! | `log_part.rs` | [`LogPart`]: entries of a shard's log, one after the other |
 //! | `sealed.rs` | an object as it lies there: compressed, encrypted where there is a key, and checked |
-//! | `sealer.rs` | the one thread that makes such objects |
+//! | `sealer.rs` | the one thread that makes such objects, and reads them |
 //! | `key.rs` | [`Key`]: what objects are encrypted with |
 //! | `destination.rs` | [`Destination`]: writes once, reads, lists; what went wrong, in words |
 //! | `place.rs` | [`Place`]: which store or directory |

@@ -15,7 +15,7 @@ type Work = Box<dyn FnOnce(&mut Tools) + Send>;
 static THREAD: OnceLock<Option<mpsc::Sender<Work>>> = OnceLock::new();
 
 /// Does the work there, one after the other; none where the thread cannot be started.
-pub(crate) async fn sealing<T: Send + 'static>(work: impl FnOnce(&mut Tools) -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn on_its_thread<T: Send + 'static>(work: impl FnOnce(&mut Tools) -> T + Send + 'static) -> Option<T> {
     let (done, result) = oneshot::channel();
     let work: Work = Box::new(move |tools| {
         // Nobody waits for it any more where this fails.
